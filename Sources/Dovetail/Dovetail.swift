@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
+@_exported public import DovetailConsumer
+@_exported public import DovetailCore
+@_exported public import DovetailIdempotency
+@_exported public import DovetailOutbox
+@_exported public import DovetailResilience
