@@ -1,0 +1,2 @@
+public struct TraceContext: Sendable, Hashable {}
+public struct Baggage: Sendable, Hashable {}

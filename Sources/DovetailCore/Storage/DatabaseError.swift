@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A database that could not do what it was asked.
+public struct DatabaseError: Error, Sendable, CustomStringConvertible {
+    /// What kind of failure it is. New codes may be added in minor versions.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        private enum Base: String, Sendable {
+            case transactionEnded, nestedTransaction, readOnlyTransaction, serializationFailure, deadlock
+            case versionConflict, undecodableRow, unencodableRow, leaseLost, unavailable, unsupported
+        }
+        private let base: Base
+
+        /// A transaction was used after its body had ended.
+        public static let transactionEnded = Code(base: .transactionEnded)
+
+        /// A transaction was begun inside another of the same database.
+        public static let nestedTransaction = Code(base: .nestedTransaction)
+
+        /// A transaction that only reads was asked to write.
+        public static let readOnlyTransaction = Code(base: .readOnlyTransaction)
+
+        /// The commit was refused because of what others did meanwhile; running the transaction again can succeed.
+        public static let serializationFailure = Code(base: .serializationFailure)
+
+        /// Two transactions waited for each other and this one was given up; running it again can succeed.
+        public static let deadlock = Code(base: .deadlock)
+
+        /// A row was not at the version that was expected.
+        public static let versionConflict = Code(base: .versionConflict)
+
+        /// A stored row is not what its table says.
+        public static let undecodableRow = Code(base: .undecodableRow)
+
+        /// A row could not be turned into bytes.
+        public static let unencodableRow = Code(base: .unencodableRow)
+
+        /// What was claimed has meanwhile been claimed by another; the late write was refused.
+        public static let leaseLost = Code(base: .leaseLost)
+
+        /// The database cannot be reached now.
+        public static let unavailable = Code(base: .unavailable)
+
+        /// The database does not have what was asked for.
+        public static let unsupported = Code(base: .unsupported)
+
+        /// Whether trying the same again can succeed.
+        public var isTransient: Bool {
+            switch base {
+            case .serializationFailure, .deadlock, .unavailable: true
+            case .transactionEnded, .nestedTransaction, .readOnlyTransaction, .versionConflict, .undecodableRow,
+                .unencodableRow, .leaseLost, .unsupported:
+                false
+            }
+        }
+
+        /// The name of the code.
+        public var description: String { base.rawValue }
+    }
+
+    /// What kind of failure it is.
+    public let code: Code
+
+    /// What went wrong and what to do about it.
+    public let message: String
+
+    /// What led to it, if something did.
+    public let cause: (any Error)?
+
+    /// Creates an error.
+    ///
+    /// - Parameters:
+    ///   - code: What kind of failure it is.
+    ///   - message: What went wrong and what to do about it.
+    ///   - cause: What led to it.
+    public init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
+        self.code = code
+        self.message = message
+        self.cause = cause
+    }
+
+    /// The code, the message and the cause in one line.
+    public var description: String {
+        cause.map { "\(code): \(message) (\($0))" } ?? "\(code): \(message)"
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The shared part of all handles of one ``InMemoryDatabase``.
+final class InMemoryEngine: Sendable {
+    private struct State: Sendable {
+        var tables = InMemoryTables()
+        var stores: [ObjectIdentifier: any InMemoryStore] = [:]
+        var transactionCount: UInt64 = 0
+        var open: Set<UInt64> = []
+        var isWriting = false
+        var writers = WaiterList()
+        var lockHolders: [String: UInt64] = [:]
+        /// Which transaction another one waits for, to find circles.
+        var waitsFor: [UInt64: UInt64] = [:]
+        var lockWaiters = WaiterList()
+        var commitsToRefuse = 0
+
+        /// Whether `transaction` would, through those it waits for, wait for itself.
+        func closesCircle(_ transaction: UInt64, waitingFor holder: UInt64) -> Bool {
+            var next: UInt64? = holder
+            while let current = next {
+                if current == transaction { return true }
+                next = waitsFor[current]
+            }
+            return false
+        }
+    }
+
+    private let monitor = Monitor(State())
+    let concurrency: InMemoryDatabase.Concurrency
+    let runtime: Runtime?
+
+    init(concurrency: InMemoryDatabase.Concurrency, runtime: Runtime?) {
+        self.concurrency = concurrency
+        self.runtime = runtime
+    }
+
+    // MARK: Transactions
+
+    func beginWriting(fence: (any EffectFence)?) async throws -> InMemoryTransaction {
+        try Task.checkCancellation()
+        let turn = monitor.withLock { state -> WaiterList.ID? in
+            guard concurrency == .oneWriter else { return nil }
+            if state.isWriting { return state.writers.reserve() }
+            state.isWriting = true
+            return nil
+        }
+        // Whoever is woken has been handed the turn, so that no newcomer can take it first.
+        if let turn, await !monitor.suspend(turn, in: \.writers) { throw CancellationError() }
+        let number = monitor.withLock { state in
+            state.transactionCount += 1
+            state.open.insert(state.transactionCount)
+            return state.transactionCount
+        }
+        return InMemoryTransaction(number: number, engine: self, fence: fence, snapshot: nil)
+    }
+
+    func beginReading(fence: (any EffectFence)?) -> InMemoryTransaction {
+        let (number, tables) = monitor.withLock { state in
+            state.transactionCount += 1
+            return (state.transactionCount, state.tables)
+        }
+        return InMemoryTransaction(number: number, engine: self, fence: fence, snapshot: tables)
+    }
+
+    /// Makes what the transaction wrote visible, all at once, and lets the next writer begin.
+    func commit(_ transaction: InMemoryTransaction) throws {
+        let actions = transaction.end()
+        do {
+            try transaction.checkFence()
+            try monitor.withLock { state in
+                if state.commitsToRefuse > 0 {
+                    state.commitsToRefuse -= 1
+                    throw DatabaseError(
+                        .serializationFailure,
+                        "The commit was refused because of what other transactions did meanwhile. Run the transaction again."
+                    )
+                }
+                state.tables.apply(transaction.tableChanges)
+                for action in actions.commit { action() }
+            }
+        } catch {
+            release(transaction)
+            throw error
+        }
+        release(transaction)
+        for action in actions.afterCommit { action() }
+    }
+
+    func rollBack(_ transaction: InMemoryTransaction) {
+        _ = transaction.end()
+        release(transaction)
+    }
+
+    private func release(_ transaction: InMemoryTransaction) {
+        let (writers, lockWaiters) = monitor.withLock { state -> (Wakeup?, Wakeup?) in
+            var writers: Wakeup?
+            if concurrency == .oneWriter {
+                let next = state.writers.wakeFirst()
+                state.isWriting = next.count > 0
+                writers = next
+            }
+            state.open.remove(transaction.number)
+            state.waitsFor[transaction.number] = nil
+            let held = state.lockHolders.filter { $0.value == transaction.number }
+            guard !held.isEmpty else { return (writers, nil) }
+            for name in held.keys { state.lockHolders[name] = nil }
+            return (writers, state.lockWaiters.wakeAll())
+        }
+        writers?.resume()
+        lockWaiters?.resume()
+    }
+
+    func lock(_ name: String, for transaction: UInt64) async throws {
+        guard concurrency == .readCommitted else { return }
+        try await monitor.wait(in: \.lockWaiters) { state -> Void? in
+            guard let holder = state.lockHolders[name], holder != transaction else {
+                state.lockHolders[name] = transaction
+                state.waitsFor[transaction] = nil
+                return ()
+            }
+            if state.closesCircle(transaction, waitingFor: holder) {
+                throw DatabaseError(
+                    .deadlock,
+                    "Two transactions wait for each other over '\(name)'. Run this one again, and take locks in one order."
+                )
+            }
+            state.waitsFor[transaction] = holder
+            return nil
+        }
+    }
+
+    /// Whether a transaction that writes has not ended yet.
+    func isOpen(_ number: UInt64) -> Bool {
+        monitor.withLock { $0.open.contains(number) }
+    }
+
+    func refuseCommits(_ count: Int) {
+        monitor.withLock { $0.commitsToRefuse += count }
+    }
+
+    // MARK: Rows and stores
+
+    func row(_ key: String, in table: String) -> StoredRow? {
+        monitor.withLock { $0.tables[table, key] }
+    }
+
+    func tables() -> InMemoryTables {
+        monitor.withLock { $0.tables }
+    }
+
+    /// The keys of a table in order. Sorting is done once for all pages, unless keys come or go between them.
+    func remember(_ keys: [String], of table: String) {
+        monitor.withLock { $0.tables.remember(keys, of: table) }
+    }
+
+    func store<Store: InMemoryStore>(_ type: Store.Type) -> Store {
+        let key = ObjectIdentifier(type)
+        return monitor.withLock { state in
+            if let existing = state.stores[key] as? Store { return existing }
+            let made = Store(runtime: runtime)
+            state.stores[key] = made
+            return made
+        }
+    }
+
+    var pendingWork: [(store: String, count: Int)] {
+        monitor.withLock { $0.stores }.values
+            .map { (store: String(describing: Swift.type(of: $0)), count: $0.pendingWork) }
+            .filter { $0.count > 0 }
+            .sorted { $0.store < $1.store }
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A transaction of an ``InMemoryDatabase``: writes are gathered here and take effect together at the commit.
+public final class InMemoryTransaction: DatabaseTransaction {
+    let engine: InMemoryEngine
+    let number: UInt64
+    private let fence: (any EffectFence)?
+    private let snapshot: InMemoryTables?
+    private var ended = false
+    private(set) var tableChanges = InMemoryTableChanges()
+    private var participants: [ObjectIdentifier: AnyObject] = [:]
+    private var commitActions: [() -> Void] = []
+    private var afterCommitActions: [@Sendable () -> Void] = []
+
+    init(number: UInt64, engine: InMemoryEngine, fence: (any EffectFence)?, snapshot: InMemoryTables?) {
+        self.number = number
+        self.engine = engine
+        self.fence = fence
+        self.snapshot = snapshot
+    }
+
+    /// Has an action run after this transaction has committed.
+    ///
+    /// - Parameter action: Must be quick and must not wait.
+    public func afterCommit(_ action: @escaping @Sendable () -> Void) {
+        afterCommitActions.append(action)
+    }
+
+    /// What a store keeps for the length of this transaction, such as the rows it will add.
+    package func local<Local: AnyObject>(_ make: () -> Local) -> Local {
+        let key = ObjectIdentifier(Local.self)
+        if let existing = participants[key] as? Local { return existing }
+        let made = make()
+        participants[key] = made
+        return made
+    }
+
+    /// Has a store's changes take effect with the commit, in the order given. The action must not fail, and must not call
+    /// the database.
+    package func onCommit(_ action: @escaping () -> Void) {
+        commitActions.append(action)
+    }
+
+    /// Checks that the transaction can be read from.
+    package func checkUsable() throws {
+        try fence?.check("use a transaction")
+        guard !ended else {
+            throw DatabaseError(
+                .transactionEnded,
+                "A transaction was used after its body had ended. Do all work with `tx` inside the closure given to "
+                    + "withTransaction, and do not keep it."
+            )
+        }
+    }
+
+    /// Checks that the transaction can be written to.
+    package func checkWritable() throws {
+        try checkUsable()
+        guard snapshot == nil else {
+            throw DatabaseError(
+                .readOnlyTransaction,
+                "A transaction that only reads was asked to write. Use withTransaction instead of withReadTransaction."
+            )
+        }
+    }
+
+    /// Holds a named lock until the transaction ends, waiting for others that hold it.
+    ///
+    /// With one writer at a time there is no one to wait for.
+    package func lock(_ name: String) async throws {
+        try checkWritable()
+        try await engine.lock(name, for: number)
+    }
+
+    func row(_ key: String, in table: String) throws -> StoredRow? {
+        try checkUsable()
+        if let changed = tableChanges[table, key] { return changed.row }
+        return snapshot.map { $0[table, key] } ?? engine.row(key, in: table)
+    }
+
+    func set(_ row: StoredRow?, at key: String, in table: String) {
+        tableChanges[table, key] = InMemoryTableChanges.Change(row: row)
+    }
+
+    func tables() throws -> InMemoryTables {
+        try checkUsable()
+        return snapshot ?? engine.tables()
+    }
+
+    /// Ends the transaction; what is returned is run by the engine when it commits.
+    func end() -> (commit: [() -> Void], afterCommit: [@Sendable () -> Void]) {
+        ended = true
+        return (commitActions, afterCommitActions)
+    }
+
+    var isEnded: Bool { ended }
+
+    func checkFence() throws {
+        try fence?.check("commit a transaction")
+    }
+}
