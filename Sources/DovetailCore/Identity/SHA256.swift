@@ -134,19 +134,37 @@ public struct SHA256: Sendable {
                     }
                     var (a, b, c, d) = (state[0], state[1], state[2], state[3])
                     var (e, f, g, h) = (state[4], state[5], state[6], state[7])
-                    for index in 0..<64 {
-                        let choice = (e & f) ^ (~e & g)
-                        let majority = (a & b) ^ (a & c) ^ (b & c)
-                        let sumOfE = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)
-                        let sumOfA = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)
-                        let first = h &+ sumOfE &+ choice &+ constants[index] &+ schedule[index]
-                        (h, g, f, e) = (g, f, e, d &+ first)
-                        (d, c, b, a) = (c, b, a, first &+ sumOfA &+ majority)
+                    // Eight rounds at a time give every variable its own name back, so that nothing has to be moved.
+                    var index = 0
+                    while index < 64 {
+                        round(a, b, c, &d, e, f, g, &h, constants[index] &+ schedule[index])
+                        round(h, a, b, &c, d, e, f, &g, constants[index &+ 1] &+ schedule[index &+ 1])
+                        round(g, h, a, &b, c, d, e, &f, constants[index &+ 2] &+ schedule[index &+ 2])
+                        round(f, g, h, &a, b, c, d, &e, constants[index &+ 3] &+ schedule[index &+ 3])
+                        round(e, f, g, &h, a, b, c, &d, constants[index &+ 4] &+ schedule[index &+ 4])
+                        round(d, e, f, &g, h, a, b, &c, constants[index &+ 5] &+ schedule[index &+ 5])
+                        round(c, d, e, &f, g, h, a, &b, constants[index &+ 6] &+ schedule[index &+ 6])
+                        round(b, c, d, &e, f, g, h, &a, constants[index &+ 7] &+ schedule[index &+ 7])
+                        index &+= 8
                     }
                     state &+= SIMD8(a, b, c, d, e, f, g, h)
                 }
             }
         }
+    }
+
+    /// One round; the caller renames the variables instead of moving them along.
+    @inline(__always)
+    private static func round(
+        _ a: UInt32, _ b: UInt32, _ c: UInt32, _ d: inout UInt32,
+        _ e: UInt32, _ f: UInt32, _ g: UInt32, _ h: inout UInt32,
+        _ input: UInt32
+    ) {
+        let choice = g ^ (e & (f ^ g))
+        let majority = (a & b) | (c & (a | b))
+        let first = h &+ (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) &+ choice &+ input
+        d = d &+ first
+        h = first &+ (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) &+ majority
     }
 
     @inline(__always)
