@@ -69,7 +69,9 @@ public struct DeadLetter: Sendable {
     }
 }
 
-/// Why a message left the flow. Open: users may add reasons of their own.
+/// Why a message left the flow.
+///
+/// Open: users may add reasons of their own.
 public struct DeadLetterReason: TextValue {
     /// The name of the reason.
     public let rawValue: String

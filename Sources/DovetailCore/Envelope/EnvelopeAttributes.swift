@@ -64,7 +64,9 @@ public struct EnvelopeAttributes: Sendable, Hashable {
         box = Box(Fields(id: id, source: source, type: type, topic: topic ?? Topic(type.rawValue)))
     }
 
-    /// The identity of the message, the same on every delivery. Never empty.
+    /// The identity of the message, the same on every delivery.
+    ///
+    /// Never empty.
     public var id: MessageID {
         get { box.fields.id }
         set { unique.fields.id = newValue }

@@ -38,7 +38,9 @@ public struct Headers: Sendable, Hashable {
         elements = []
     }
 
-    /// Creates headers from elements. Of several with the same name the last one stays.
+    /// Creates headers from elements.
+    ///
+    /// Of several with the same name the last one stays.
     ///
     /// - Parameter elements: The headers.
     public init(_ elements: some Sequence<Element>) {

@@ -6,7 +6,9 @@
 /// try await outbox.publish(reminder, options: PublishOptions(notBefore: tomorrow), in: tx)
 /// ```
 public struct PublishOptions: Sendable {
-    /// The identity of the message; a new one if `nil`. Give the same one to publish the same message again.
+    /// The identity of the message; a new one if `nil`.
+    ///
+    /// Give the same one to publish the same message again.
     public var id: MessageID?
 
     /// The topic; the one of the message type if `nil`.

@@ -123,7 +123,9 @@ package struct WaiterList: Sendable {
         return continuation
     }
 
-    /// Takes the first waiter out of the line. Call `resume()` on the result after the lock is released.
+    /// Takes the first waiter out of the line.
+    ///
+    /// Call `resume()` on the result after the lock is released.
     package mutating func wakeFirst() -> Wakeup {
         while let id = order.popFirst() {
             guard let slot = line.removeValue(forKey: id) else { continue }
@@ -137,7 +139,9 @@ package struct WaiterList: Sendable {
         return Wakeup(continuations: [], count: 0)
     }
 
-    /// Takes all waiters out of the line. Call `resume()` on the result after the lock is released.
+    /// Takes all waiters out of the line.
+    ///
+    /// Call `resume()` on the result after the lock is released.
     package mutating func wakeAll() -> Wakeup {
         var all = Wakeup(continuations: [], count: 0)
         while !line.isEmpty {

@@ -2,7 +2,9 @@
 
 /// A message, an envelope or a payload that does not have the form it must have.
 public struct MessageError: Error, Sendable, CustomStringConvertible {
-    /// What kind of thing is wrong. New codes may be added in minor versions.
+    /// What kind of thing is wrong.
+    ///
+    /// New codes may be added in minor versions.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String, Sendable {
             case invalidType, invalidEnvelope, invalidCloudEvent, undecodablePayload, unencodablePayload, unknownSchema

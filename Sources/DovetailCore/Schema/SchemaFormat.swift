@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The language a schema is written in. Open: other languages may be named.
+/// The language a schema is written in.
+///
+/// Open: other languages may be named.
 public struct SchemaFormat: TextValue {
     /// The name, such as `json`.
     public let rawValue: String

@@ -14,7 +14,9 @@ public enum SchemaReference: Sendable, Hashable {
     /// A URI that another system chose.
     case uri(String)
 
-    /// Reads the text form. Any text that is not ours is a URI.
+    /// Reads the text form.
+    ///
+    /// Any text that is not ours is a URI.
     ///
     /// - Parameter text: The text.
     public init(text: String) {

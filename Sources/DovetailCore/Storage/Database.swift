@@ -64,7 +64,9 @@ public protocol DatabaseTransaction {
     func afterCommit(_ action: @escaping @Sendable () -> Void)
 }
 
-/// How far a transaction is kept from what others do meanwhile, in the words of the SQL standard. Open.
+/// How far a transaction is kept from what others do meanwhile, in the words of the SQL standard.
+///
+/// Open.
 public struct IsolationLevel: TextValue {
     /// The name.
     public let rawValue: String

@@ -36,7 +36,9 @@ public struct Table<DB: TableDatabase, Row: Codable & Sendable>: Sendable {
 
     private let database: DB
 
-    /// Names a table. It need not be made first.
+    /// Names a table.
+    ///
+    /// It need not be made first.
     ///
     /// - Parameters:
     ///   - name: The table's name.

@@ -10,7 +10,9 @@ public protocol TableDatabase<Transaction>: Database {
 }
 
 extension TableDatabase {
-    /// A table of rows of one type. Naming a table is enough; it need not be made first.
+    /// A table of rows of one type.
+    ///
+    /// Naming a table is enough; it need not be made first.
     ///
     /// - Parameters:
     ///   - name: The table's name.

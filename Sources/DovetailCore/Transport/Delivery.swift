@@ -2,7 +2,9 @@
 
 /// A message handed to a member of a group, to be settled once it is handled.
 public struct Delivery: Sendable {
-    /// Names one delivery within its subscription. A repeated message has a new one each time.
+    /// Names one delivery within its subscription.
+    ///
+    /// A repeated message has a new one each time.
     public struct ID: Sendable, Hashable {
         /// The number, given by the transport.
         public let number: UInt64

@@ -2,7 +2,9 @@
 
 /// A transport that could not do what it was asked.
 public struct TransportError: Error, Sendable, CustomStringConvertible {
-    /// What kind of failure it is. New codes may be added in minor versions.
+    /// What kind of failure it is.
+    ///
+    /// New codes may be added in minor versions.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String, Sendable {
             case unavailable, timedOut, messageTooLarge, headersTooLarge, invalidMessage, notAttempted, unknownTopic

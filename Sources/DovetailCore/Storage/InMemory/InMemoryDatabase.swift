@@ -21,8 +21,9 @@ public struct InMemoryDatabase: TableDatabase {
         /// One at a time, first come first served.
         public static let oneWriter = Concurrency(base: .oneWriter)
 
-        /// Side by side: each read sees the last commit, and a write holds its row until the transaction ends. For tests
-        /// of what a database server does.
+        /// Side by side: each read sees the last commit, and a write holds its row until the transaction ends.
+        ///
+        /// For tests of what a database server does.
         public static let readCommitted = Concurrency(base: .readCommitted)
     }
 

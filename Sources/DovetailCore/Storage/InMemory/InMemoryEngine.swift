@@ -149,7 +149,9 @@ final class InMemoryEngine: Sendable {
         monitor.withLock { $0.tables }
     }
 
-    /// The keys of a table in order. Sorting is done once for all pages, unless keys come or go between them.
+    /// The keys of a table in order.
+    ///
+    /// Sorting is done once for all pages, unless keys come or go between them.
     func remember(_ keys: [String], of table: String) {
         monitor.withLock { $0.tables.remember(keys, of: table) }
     }

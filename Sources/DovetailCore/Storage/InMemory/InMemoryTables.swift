@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The committed rows of all portable tables. A copy is a snapshot.
+/// The committed rows of all portable tables.
+///
+/// A copy is a snapshot.
 struct InMemoryTables: Sendable {
     private struct Rows: Sendable {
         var rows: [String: StoredRow] = [:]

@@ -35,8 +35,9 @@ public final class InMemoryTransaction: DatabaseTransaction {
         return made
     }
 
-    /// Has a store's changes take effect with the commit, in the order given. The action must not fail, and must not call
-    /// the database.
+    /// Has a store's changes take effect with the commit, in the order given.
+    ///
+    /// The action must not fail, and must not call the database.
     package func onCommit(_ action: @escaping () -> Void) {
         commitActions.append(action)
     }
