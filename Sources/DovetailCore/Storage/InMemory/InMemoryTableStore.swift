@@ -2,8 +2,6 @@
 
 /// The portable tables of an ``InMemoryDatabase``.
 public struct InMemoryTableStore: TableStore {
-    init() {}
-
     /// Reads a row, with what this transaction has written.
     ///
     /// - Parameters:

@@ -1,0 +1,13 @@
+// error: missing argument for parameter 'in' in call
+import Dovetail
+
+struct Order: Codable, Sendable {
+    let id: String
+}
+
+func save(_ order: Order, database: InMemoryDatabase) async throws {
+    let orders = database.table("orders", of: Order.self)
+    try await database.withTransaction { tx in
+        try await orders.put(order, at: order.id)
+    }
+}
