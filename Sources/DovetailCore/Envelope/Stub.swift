@@ -1,2 +1,0 @@
-public struct TraceContext: Sendable, Hashable {}
-public struct Baggage: Sendable, Hashable {}
