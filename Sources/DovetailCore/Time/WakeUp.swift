@@ -31,6 +31,17 @@ public final class WakeUp: Sendable {
         }.resume()
     }
 
+    /// Waits for the hint for as long as it takes, and takes it.
+    ///
+    /// - Throws: `CancellationError` if the task is cancelled.
+    package func wait() async throws {
+        try await monitor.wait(in: \.waiters) { state -> Void? in
+            guard state.isNotified else { return nil }
+            state.isNotified = false
+            return ()
+        }
+    }
+
     /// Waits for the hint, and takes it.
     ///
     /// - Parameters:

@@ -28,7 +28,20 @@ public struct Delivery: Sendable {
     public let topic: Topic
 
     /// Where in the topic it stands, such as `3@1042` for an offset in a partition; for people and dead letters.
-    public let position: String
+    public var position: String {
+        switch place {
+        case .text(let text): text
+        case .offset(let offset, let partition): "\(partition)@\(offset)"
+        }
+    }
+
+    /// Kept as numbers where it is numbers: a text for each delivery would be the most costly part of it.
+    private enum Place: Sendable {
+        case text(String)
+        case offset(Int, partition: Int)
+    }
+
+    private let place: Place
 
     /// How often the message was delivered to this group, this time included; `nil` if the transport does not count.
     public let attempt: Int?
@@ -54,7 +67,24 @@ public struct Delivery: Sendable {
         self.id = id
         self.content = content
         self.topic = topic
-        self.position = position
+        place = .text(position)
+        self.attempt = attempt
+    }
+
+    /// Creates a delivery that was read from a place in a partition.
+    ///
+    /// - Parameters:
+    ///   - id: Names this delivery.
+    ///   - content: The message, or what arrived in its place.
+    ///   - topic: The topic it was read from.
+    ///   - partition: The partition of the topic.
+    ///   - offset: Where in the partition it stands.
+    ///   - attempt: How often the message was delivered to this group, this time included.
+    public init(id: ID, content: Content, topic: Topic, partition: Int, offset: Int, attempt: Int?) {
+        self.id = id
+        self.content = content
+        self.topic = topic
+        place = .offset(offset, partition: partition)
         self.attempt = attempt
     }
 

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One topic: its messages and what each group has read of them, behind one lock.
+final class InMemoryTopic: Sendable {
+    let name: Topic
+    private let engine: InMemoryTransportEngine
+    private let monitor: Monitor<State>
+
+    init(_ name: Topic, engine: InMemoryTransportEngine) {
+        self.name = name
+        self.engine = engine
+        monitor = Monitor(State(lanes: engine.settings.partitions + 1))
+    }
+
+    struct State: Sendable {
+        /// The partitions, and last the lane of messages without a key, which has no order to keep.
+        var lanes: [InMemoryLane]
+        var groups: [InMemoryGroup] = []
+        var counts = InMemoryTransport.Statistics()
+        var publishers = WaiterList()
+        /// Publishers that were woken because there is room, and have not come yet.
+        var admitted = 0
+
+        init(lanes count: Int) {
+            lanes = Array(repeating: InMemoryLane(), count: count)
+        }
+
+        var stored: Int { lanes.reduce(0) { $0 + $1.end - $1.start } }
+
+        /// Drops from a lane what every group has looked at.
+        mutating func trim(_ lane: Int) {
+            var least = lanes[lane].end
+            for group in groups { least = min(least, group.readers[lane].cursor) }
+            while lanes[lane].start < least { lanes[lane].dropFirst() }
+        }
+
+        /// Drops the message that was stored first.
+        mutating func dropOldest() -> Envelope<Bytes>? {
+            var oldest: (number: Int, lane: Int)?
+            for lane in lanes.indices {
+                guard let number = lanes[lane].firstNumber, number < oldest?.number ?? .max else { continue }
+                oldest = (number, lane)
+            }
+            return oldest.flatMap { lanes[$0.lane].dropFirst() }
+        }
+
+        func hasRoom(for capacity: Int) -> Bool {
+            groups.allSatisfy { $0.backlog < capacity }
+        }
+    }
+
+    // MARK: Publishing
+
+    /// What one step of publishing did.
+    struct Stored: Sendable {
+        /// How many of the envelopes were stored.
+        var count = 0
+        var dropped: [Envelope<Bytes>] = []
+        fileprivate var waiter: WaiterList.ID?
+        fileprivate var wakeUps: [WakeUp] = []
+        fileprivate var next: Wakeup?
+    }
+
+    /// Stores envelopes in their order, waiting where a group lags too far behind.
+    ///
+    /// - Throws: `CancellationError`.
+    func store(
+        _ envelopes: ArraySlice<Envelope<Bytes>>, fence: (any EffectFence)?
+    ) async throws -> [Envelope<Bytes>] {
+        var rest = envelopes
+        var dropped: [Envelope<Bytes>] = []
+        var isAdmitted = false
+        while true {
+            let stored = store(rest, isAdmitted: isAdmitted)
+            dropped += stored.dropped
+            rest = rest.dropFirst(stored.count)
+            guard let waiter = stored.waiter else { return dropped }
+            guard await monitor.suspend(waiter, in: \.publishers) else { throw CancellationError() }
+            isAdmitted = true
+            do {
+                try fence?.check("publish")
+            } catch {
+                // The turn goes to the next in line.
+                _ = store([], isAdmitted: true)
+                throw error
+            }
+        }
+    }
+
+    private func store(_ envelopes: ArraySlice<Envelope<Bytes>>, isAdmitted: Bool) -> Stored {
+        let settings = engine.settings
+        let stored = monitor.withLock { state -> Stored in
+            var stored = Stored()
+            if isAdmitted { state.admitted -= 1 }
+            // Whoever is in line, or was called from it, goes first.
+            var mayStore = isAdmitted || (state.publishers.isEmpty && state.admitted == 0)
+            for envelope in envelopes {
+                mayStore = mayStore && state.hasRoom(for: settings.capacity)
+                guard mayStore else {
+                    stored.waiter = state.publishers.reserve()
+                    break
+                }
+                let lane = settings.lane(for: envelope.attributes.partitionKey)
+                state.lanes[lane].append(envelope, number: state.counts.published)
+                state.counts.published += 1
+                for group in state.groups.indices {
+                    state.groups[group].arrived(in: lane, wakeUps: &stored.wakeUps)
+                }
+                stored.count += 1
+                if state.groups.isEmpty, settings.retention == .untilRead {
+                    while state.stored > settings.capacity, let oldest = state.dropOldest() {
+                        state.counts.dropped += 1
+                        stored.dropped.append(oldest)
+                    }
+                }
+            }
+            if stored.waiter == nil { stored.next = Self.admitNext(&state, capacity: settings.capacity) }
+            return stored
+        }
+        for wakeUp in stored.wakeUps { wakeUp.notify() }
+        stored.next?.resume()
+        return stored
+    }
+
+    /// Calls the publisher that is first in line if there is room.
+    private static func admitNext(_ state: inout State, capacity: Int) -> Wakeup? {
+        guard !state.publishers.isEmpty, state.admitted == 0, state.hasRoom(for: capacity) else { return nil }
+        let next = state.publishers.wakeFirst()
+        state.admitted += next.count
+        return next
+    }
+
+    // MARK: Reading
+
+    /// Makes sure that a group is there.
+    ///
+    /// - Returns: Its index.
+    func join(_ group: ConsumerGroup) -> Int {
+        monitor.withLock { state in
+            if let index = state.groups.firstIndex(where: { $0.name == group }) { return index }
+            state.groups.append(InMemoryGroup(group, lanes: state.lanes, numbers: engine.numbers))
+            return state.groups.count - 1
+        }
+    }
+
+    /// What one step of reading found.
+    enum Taken: Sendable {
+        case deliveries([Delivery])
+        /// Nothing now; the member is woken when there is something. Messages that wait for their time come then.
+        case nothing(until: MonotonicInstant?)
+        case needsTime
+    }
+
+    func take(
+        for member: InMemoryMember, in group: Int, atMost limit: Int, now: MonotonicInstant?, dice: FaultDice?
+    ) -> Taken {
+        monitor.withLock { state in
+            if member.isClosed { return .deliveries([]) }
+            if now == nil, state.groups[group].earliestLater != nil { return .needsTime }
+            var hand = HandOut(
+                topic: name, limit: limit, now: now, redeliveryDelay: engine.settings.redeliveryDelay, dice: dice
+            )
+            state.groups[group].take(for: member, from: state.lanes, hand: &hand)
+            state.counts.add(hand.counts)
+            if engine.settings.retention == .untilRead {
+                for lane in state.lanes.indices { state.trim(lane) }
+            }
+            guard hand.deliveries.isEmpty else { return .deliveries(hand.deliveries) }
+            state.groups[group].rest(member)
+            return .nothing(until: state.groups[group].earliestLater)
+        }
+    }
+
+    /// The member waits no longer.
+    func rise(_ member: InMemoryMember, in group: Int) {
+        let wakeUps = monitor.withLock { state -> [WakeUp] in
+            var wakeUps: [WakeUp] = []
+            state.groups[group].rise(member, wakeUps: &wakeUps)
+            return wakeUps
+        }
+        for wakeUp in wakeUps { wakeUp.notify() }
+    }
+
+    func settle(_ settlements: [Settlement], of member: InMemoryMember, in group: Int, now: MonotonicInstant?) {
+        let (wakeUps, next, rejected) = monitor.withLock { state -> ([WakeUp], Wakeup?, [RejectedMessage]) in
+            var wakeUps: [WakeUp] = []
+            var rejected: [RejectedMessage] = []
+            for settlement in settlements {
+                let isDone = if case .retry = settlement.outcome { false } else { true }
+                let earliest = state.groups[group].earliestLater
+                guard let flight = state.groups[group].end(settlement.delivery.number, of: member, isDone: isDone)
+                else {
+                    continue
+                }
+                switch settlement.outcome {
+                case .acknowledge: state.counts.acknowledged += 1
+                case .retry(let delay):
+                    state.counts.retried += 1
+                    var message = flight.message
+                    message.due = PendingMessage.atOnce
+                    if let now, delay > .zero { message.due = now + delay }
+                    state.groups[group].comeAgain(message, in: flight.lane)
+                case .reject(let reason):
+                    state.counts.rejected += 1
+                    rejected.append(
+                        RejectedMessage(
+                            envelope: flight.message.envelope, group: state.groups[group].name, reason: reason,
+                            attempts: flight.message.attempts
+                        )
+                    )
+                }
+                if let new = state.groups[group].earliestLater, new < earliest ?? .init(nanoseconds: .max) {
+                    state.groups[group].wakeAll(&wakeUps)
+                } else {
+                    state.groups[group].wakeReader(of: flight.lane, &wakeUps)
+                }
+            }
+            return (wakeUps, Self.admitNext(&state, capacity: engine.settings.capacity), rejected)
+        }
+        for wakeUp in wakeUps { wakeUp.notify() }
+        next?.resume()
+        if !rejected.isEmpty { engine.keep(rejected) }
+    }
+
+    /// Takes back what a member that has gone did not settle.
+    func takeBack(from member: InMemoryMember, in group: Int) {
+        let wakeUps = monitor.withLock { state -> [WakeUp] in
+            var wakeUps: [WakeUp] = []
+            state.groups[group].rise(member, wakeUps: &wakeUps)
+            state.groups[group].takeBack(from: member, wakeUps: &wakeUps)
+            return wakeUps
+        }
+        for wakeUp in wakeUps { wakeUp.notify() }
+    }
+
+    // MARK: Inspection
+
+    var counts: InMemoryTransport.Statistics {
+        monitor.withLock { state in
+            var counts = state.counts
+            counts.retained = state.stored
+            return counts
+        }
+    }
+
+    var pendingWork: [(topic: Topic, group: ConsumerGroup, count: Int)] {
+        monitor.withLock(\.groups).filter { $0.backlog > 0 }.map { (name, $0.name, $0.backlog) }
+    }
+}

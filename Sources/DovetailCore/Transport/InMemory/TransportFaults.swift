@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What goes wrong in an ``InMemoryTransport``, and how often.
+///
+/// Each share is a probability from 0 to 1. The dice come from the runtime's random numbers, so that a run with the same seed
+/// has the same faults.
+///
+/// ```swift
+/// transport.setFaults(TransportFaults(publishFails: 0.1, duplicate: 0.2, lose: 0.05))
+/// ```
+public struct TransportFaults: Sendable, Hashable {
+    /// The share of envelopes whose publish fails.
+    public var publishFails: Double
+
+    /// The share of failed envelopes that are stored all the same, as when the answer of a broker is lost.
+    public var storedAnyway: Double
+
+    /// The share of deliveries that come twice, the second time while the first may still be handled.
+    public var duplicate: Double
+
+    /// The share of messages that come late. Later messages of their key wait for them.
+    public var delay: Double
+
+    /// The longest time by which a message comes late.
+    public var longestDelay: Duration
+
+    /// The share of messages that later ones overtake, also of the same key. This breaks the order that the transport
+    /// otherwise keeps.
+    public var reorder: Double
+
+    /// The share of deliveries that vanish on their way to the member and come again after the transport's redelivery delay.
+    /// Later messages of their key wait for them.
+    public var lose: Double
+
+    /// Creates faults; none unless named.
+    ///
+    /// - Parameters:
+    ///   - publishFails: The share of envelopes whose publish fails.
+    ///   - storedAnyway: The share of failed envelopes that are stored all the same.
+    ///   - duplicate: The share of deliveries that come twice.
+    ///   - delay: The share of messages that come late.
+    ///   - longestDelay: The longest time by which a message comes late.
+    ///   - reorder: The share of messages that later ones overtake.
+    ///   - lose: The share of deliveries that vanish and come again later.
+    public init(
+        publishFails: Double = 0,
+        storedAnyway: Double = 0.5,
+        duplicate: Double = 0,
+        delay: Double = 0,
+        longestDelay: Duration = .milliseconds(100),
+        reorder: Double = 0,
+        lose: Double = 0
+    ) {
+        self.publishFails = publishFails
+        self.storedAnyway = storedAnyway
+        self.duplicate = duplicate
+        self.delay = delay
+        self.longestDelay = longestDelay
+        self.reorder = reorder
+        self.lose = lose
+    }
+
+    /// Nothing goes wrong.
+    public static let none = TransportFaults()
+
+    var isActive: Bool {
+        publishFails > 0 || duplicate > 0 || delay > 0 || reorder > 0 || lose > 0
+    }
+}
+
+/// The faults of one call with dice of its own, thrown from a seed that was drawn before any lock was taken.
+struct FaultDice: Sendable {
+    let faults: TransportFaults
+    private var state: UInt64
+
+    init(_ faults: TransportFaults, seed: UInt64) {
+        self.faults = faults
+        state = seed
+    }
+
+    /// Decides with a probability; 0 throws no dice.
+    mutating func chance(_ probability: Double) -> Bool {
+        probability > 0 && unit() < probability
+    }
+
+    /// A number between 0 and 1, 1 excluded, by SplitMix64 as in ``SeededRandom``.
+    mutating func unit() -> Double {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return Double((mixed ^ (mixed >> 31)) >> 11) * 0x1p-53
+    }
+}
