@@ -69,6 +69,7 @@ public final class Simulation: Sendable {
     let escapeGuard: EscapeGuard
     private let waiters = ProgressWaiters()
     private let watches = Mutex<[@Sendable () -> [String]]>([])
+    private let remarks = Mutex<[@Sendable () -> [String]]>([])
     private let jobCount = Atomic<Int>(0)
 
     /// Creates a simulation.
@@ -202,7 +203,7 @@ public final class Simulation: Sendable {
 
     /// Cancels the body and lets it end if that is enough.
     private func giveUp(_ code: SimulationError.Code, _ message: String, _ cancel: () -> Void) -> SimulationError {
-        let failure = error(code, message, inFlight: inFlight)
+        let failure = error(code, message, inFlight: inFlight + remarks.withLock { $0 }.flatMap { $0() })
         cancel()
         jobCount.add(executor.drain(atMost: 100_000), ordering: .relaxed)
         return failure
@@ -236,6 +237,11 @@ public final class Simulation: Sendable {
     /// - Parameter pending: Names what is not done yet. Called between jobs, often; must be quick and have no effects.
     public func watch(_ pending: @escaping @Sendable () -> [String]) {
         watches.withLock { $0.append(pending) }
+    }
+
+    /// Adds to what a run that failed tells beside what is in flight.
+    func remark(_ remark: @escaping @Sendable () -> [String]) {
+        remarks.withLock { $0.append(remark) }
     }
 
     /// What is watched and not done yet.

@@ -2,7 +2,9 @@
 
 /// A simulation that did not end as it should, with what is needed to see it happen again.
 public struct SimulationError: Error, Sendable, CustomStringConvertible {
-    /// What kind of failure it is. New codes may be added in minor versions.
+    /// What kind of failure it is.
+    ///
+    /// New codes may be added in minor versions.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String, Sendable {
             case stalled, escapedWork, limitReached, bodyFailed, serviceFailed, alreadyRunning, notRunning,

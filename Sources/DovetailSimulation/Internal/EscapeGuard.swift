@@ -47,7 +47,7 @@ final class EscapeGuard: EffectFence {
         SimulationError(
             .escapedWork,
             "Work that the simulation does not run asked for: \(effects.joined(separator: ", ")). Start no unstructured "
-                + "tasks (`Task { }`, `Task.detached`) in a service; use task groups, and call nothing from other threads.",
+                + "tasks (`Task { }` and detached ones) in a service: use task groups, and call nothing from other threads.",
             seed: seed,
             cause: cause
         )

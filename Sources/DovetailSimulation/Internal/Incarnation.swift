@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DovetailCore
+
+/// One start of a service, until it ends or crashes.
+///
+/// Stands before every effect of its handles.
+final class Incarnation: EffectFence {
+    /// The one whose code the current task runs, so that handles shared by all know on whose behalf they are used.
+    @TaskLocal static var current: Incarnation?
+
+    private struct State: Sendable {
+        /// Set at the crash: how long the service stays down, `nil` inside for until it is restarted by hand.
+        var downtime: Duration??
+        var waiters = WaiterList()
+    }
+
+    let service: String
+    let number: Int
+    private let escapeGuard: EscapeGuard
+    private let chance: CrashChance
+    private let monitor = Monitor(State())
+
+    init(service: String, number: Int, escapeGuard: EscapeGuard, chance: CrashChance) {
+        self.service = service
+        self.number = number
+        self.escapeGuard = escapeGuard
+        self.chance = chance
+    }
+
+    /// How long the service stays down after its crash; `nil` if it has not crashed.
+    var downtime: Duration?? { monitor.withLock(\.downtime) }
+
+    func check(_ effect: StaticString) throws {
+        try escapeGuard.check(effect)
+        try checkCrash(effect)
+    }
+
+    func checkCrash(_ effect: StaticString) throws {
+        if downtime == nil, let downtime = chance.crash(of: service, at: effect) { crash(downtime: downtime) }
+        guard downtime == nil else {
+            throw SimulatedCrash(service: service, incarnation: number, effect: "\(effect)")
+        }
+    }
+
+    func crash(downtime: Duration?) {
+        monitor.withLock { state -> Wakeup in
+            if state.downtime == nil { state.downtime = .some(downtime) }
+            return state.waiters.wakeAll()
+        }.resume()
+    }
+
+    func waitForCrash() async throws {
+        try await monitor.wait(in: \.waiters) { state in state.downtime == nil ? nil : () }
+    }
+}
+
+/// The fence of handles that everyone may use: the effect counts as that of the service whose code asks for it.
+final class SharedFence: EffectFence {
+    private let escapeGuard: EscapeGuard
+
+    init(escapeGuard: EscapeGuard) {
+        self.escapeGuard = escapeGuard
+    }
+
+    func check(_ effect: StaticString) throws {
+        try escapeGuard.check(effect)
+        try Incarnation.current?.checkCrash(effect)
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DovetailCore
+
+/// What one incarnation of a service is built from: its own handles of the world.
+///
+/// From the moment the service crashes, every handle it got from its node refuses effects with ``SimulatedCrash``, and its
+/// open transactions roll back. The next incarnation gets a node of its own.
+public struct Node: Sendable {
+    private let incarnation: Incarnation
+    private let databases: Databases
+    private let unfencedBus: InMemoryTransport
+
+    init(incarnation: Incarnation, databases: Databases, bus: InMemoryTransport) {
+        self.incarnation = incarnation
+        self.databases = databases
+        unfencedBus = bus
+    }
+
+    /// The name under which the service was added.
+    public var service: String { incarnation.service }
+
+    /// Which start of the service this is, counted from 1.
+    public var number: Int { incarnation.number }
+
+    /// The transport.
+    public var bus: InMemoryTransport { unfencedBus.fenced(by: incarnation) }
+
+    /// The database named like the service.
+    public var database: InMemoryDatabase { database(service) }
+
+    /// A database, made when it is first asked for.
+    ///
+    /// What is stored in it outlives the incarnation.
+    ///
+    /// - Parameter name: Names it within the world.
+    /// - Returns: This incarnation's handle.
+    public func database(_ name: String) -> InMemoryDatabase {
+        databases[name].fenced(by: incarnation)
+    }
+}

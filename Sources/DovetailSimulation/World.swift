@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DovetailCore
+import Synchronization
+
+/// A whole system in one seeded simulation: a transport, databases, and services that can crash.
+///
+/// ```swift
+/// let world = World(seed: 7)
+/// world.bus.setFaults(TransportFaults(duplicate: 0.2, lose: 0.1))
+/// world.add("payments") { node in PaymentService(node.database, node.bus) }
+/// try await world.run {
+///     try await Publisher(on: world.bus).publish(OrderPlaced.sample)
+///     try world.crash("payments", downtime: .seconds(5))
+///     try await world.untilQuiet()
+/// }
+/// ```
+///
+/// A crash cuts a service off: from that point every handle of that incarnation refuses effects, its open transactions roll
+/// back, its task is cancelled and brought to its end, and its factory builds the next one.
+public final class World: Sendable {
+    /// Runs it.
+    public let simulation: Simulation
+
+    private let surroundings: NodeSurroundings
+    private let fence: SharedFence
+    private let nodes = Mutex<[NodeRunner]>([])
+    private let starts = Mutex<AsyncStream<NodeRunner>.Continuation?>(nil)
+
+    /// Creates a world with nothing in it.
+    ///
+    /// - Parameters:
+    ///   - seed: Decides order, faults, crashes, random numbers and identifiers.
+    ///   - order: Which of the jobs that are ready runs next; decided by the seed if `nil`.
+    ///   - start: The wall-clock time at which it begins.
+    ///   - limits: How much a run may take before it is given up.
+    ///   - instrument: Hears of everything that happens.
+    public convenience init(
+        seed: UInt64,
+        order: SimulationExecutor.Order? = nil,
+        start: Timestamp = VirtualTime.defaultStart,
+        limits: Simulation.Limits = Simulation.Limits(),
+        instrument: (any Instrument)? = nil
+    ) {
+        self.init(Simulation(seed: seed, order: order, start: start, limits: limits, instrument: instrument))
+    }
+
+    /// Creates a world with nothing in it.
+    ///
+    /// - Parameter simulation: Runs it.
+    public init(_ simulation: Simulation) {
+        self.simulation = simulation
+        fence = SharedFence(escapeGuard: simulation.escapeGuard)
+        let databases = Databases(runtime: simulation.runtime)
+        let bus = InMemoryTransport(runtime: simulation.runtime)
+        surroundings = NodeSurroundings(
+            bus: bus,
+            databases: databases,
+            time: simulation.time,
+            escapeGuard: simulation.escapeGuard,
+            chance: CrashChance(seed: SplitMix64.seed(simulation.seed, for: 3)),
+            seed: simulation.seed
+        )
+        simulation.watch {
+            bus.pendingWork.map { "\($0.count) of '\($0.topic)' for the group '\($0.group)'" } + databases.pendingWork
+        }
+        simulation.watch { [weak self] in self?.nodes.withLock { $0 }.compactMap(\.inFlight) ?? [] }
+        simulation.remark { [weak self] in self?.nodes.withLock { $0 }.compactMap(\.remark) ?? [] }
+    }
+
+    /// Decides order, faults, crashes, random numbers and identifiers.
+    public var seed: UInt64 { simulation.seed }
+
+    /// The clock.
+    public var time: VirtualTime { simulation.time }
+
+    /// What the parts of the library find as the current runtime during a run.
+    public var runtime: Runtime { simulation.runtime }
+
+    /// The transport, for everyone: an effect counts as that of the service whose task asks for it.
+    public var bus: InMemoryTransport { surroundings.bus.fenced(by: fence) }
+
+    /// A database, made when it is first asked for; for everyone, as ``bus`` is.
+    ///
+    /// - Parameter name: Names it within the world.
+    /// - Returns: A handle.
+    public func database(_ name: String = "main") -> InMemoryDatabase {
+        surroundings.databases[name].fenced(by: fence)
+    }
+
+    /// The names of the databases, in the order in which they were made.
+    public var databaseNames: [String] { surroundings.databases.all.map(\.name) }
+
+    // MARK: Services
+
+    /// Adds a service.
+    ///
+    /// It runs during each run of the world, from now on if one is under way.
+    ///
+    /// - Parameters:
+    ///   - name: Names it in ``crash(_:downtime:)`` and in errors.
+    ///   - factory: Builds an incarnation from the handles it is given. What is kept in memory between incarnations would
+    ///     not survive a real crash.
+    public func add(_ name: String, _ factory: @escaping @Sendable (Node) throws -> any Service) {
+        let node = NodeRunner(name, in: surroundings, factory: factory)
+        nodes.withLock { $0.append(node) }
+        _ = starts.withLock { $0?.yield(node) }
+    }
+
+    /// Crashes by chance.
+    public var crashes: CrashPlan {
+        get { surroundings.chance.plan }
+        set { surroundings.chance.plan = newValue }
+    }
+
+    /// Crashes a service now.
+    ///
+    /// Does nothing if it is down already.
+    ///
+    /// - Parameters:
+    ///   - service: Its name.
+    ///   - downtime: How long it stays down; until ``restart(_:)`` if `nil`.
+    /// - Throws: ``SimulationError`` with ``SimulationError/Code/unknownService``.
+    public func crash(_ service: String, downtime: Duration? = .zero) throws {
+        try node(service).crash(downtime: downtime)
+    }
+
+    /// Crashes a service when it next asks for an effect, before that effect happens.
+    ///
+    /// - Parameters:
+    ///   - service: Its name.
+    ///   - effect: The effect, such as `publish` or `commit a transaction`.
+    ///   - downtime: How long it stays down; until ``restart(_:)`` if `nil`.
+    /// - Throws: ``SimulationError`` with ``SimulationError/Code/unknownService``.
+    public func crash(_ service: String, before effect: String, downtime: Duration? = .zero) throws {
+        surroundings.chance.appoint(try node(service).name, at: effect, downtime: downtime)
+    }
+
+    /// Starts a service that is down after a crash.
+    ///
+    /// - Parameter service: Its name.
+    /// - Throws: ``SimulationError`` with ``SimulationError/Code/unknownService``.
+    public func restart(_ service: String) throws {
+        try node(service).restart()
+    }
+
+    /// How often a service was started.
+    ///
+    /// - Parameter service: Its name.
+    /// - Returns: 1 more than how often it crashed; 0 for a service that there is not.
+    public func incarnations(of service: String) -> Int {
+        nodes.withLock { $0 }.first { $0.name == service }?.incarnations ?? 0
+    }
+
+    private func node(_ service: String) throws -> NodeRunner {
+        let nodes = nodes.withLock { $0 }
+        if let node = nodes.first(where: { $0.name == service }) { return node }
+        let names = nodes.map { "'\($0.name)'" }.joined(separator: ", ")
+        throw simulation.error(.unknownService, "There is no service '\(service)'; there are: \(names).")
+    }
+
+    // MARK: Running
+
+    /// Runs the services and a body, until the body has ended; then the services are cancelled and shut down.
+    ///
+    /// - Parameter body: Makes things happen and looks at what came of them.
+    /// - Returns: What the body returned.
+    /// - Throws: ``SimulationError``, with ``SimulationError/Code/serviceFailed`` if a service threw.
+    public func run<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
+        try await simulation.run { try await self.runNodes(beside: body) }
+    }
+
+    private enum Ended<Result: Sendable>: Sendable {
+        case body(Result)
+        case other
+    }
+
+    private func runNodes<Result: Sendable>(
+        beside body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        let chance = surroundings.chance
+        let nodes = open()
+        chance.arm(true)
+        defer {
+            chance.arm(false)
+            starts.withLock { $0 = nil }
+        }
+        return try await withThrowingTaskGroup(of: Ended<Result>.self) { group in
+            group.addTask {
+                try await withThrowingDiscardingTaskGroup { group in
+                    for await node in nodes { group.addTask { try await node.run() } }
+                }
+                return .other
+            }
+            group.addTask {
+                try await self.crashNowAndThen()
+                return .other
+            }
+            group.addTask {
+                defer { chance.arm(false) }
+                return .body(try await body())
+            }
+            var result: Result?
+            while let ended = await group.nextResult() {
+                switch ended {
+                case .success(.body(let value)):
+                    result = value
+                    group.cancelAll()
+                case .success(.other): continue
+                case .failure(let error) where result != nil && error is CancellationError: continue
+                case .failure(let error): throw error
+                }
+            }
+            guard let result else { throw CancellationError() }
+            return result
+        }
+    }
+
+    /// The services to start: those that are there, and those added meanwhile.
+    private func open() -> AsyncStream<NodeRunner> {
+        let (nodes, starter) = AsyncStream<NodeRunner>.makeStream()
+        for node in self.nodes.withLock({ $0 }) { starter.yield(node) }
+        starts.withLock { $0 = starter }
+        return nodes
+    }
+
+    private func crashNowAndThen() async throws {
+        while let pause = surroundings.chance.nextPause() {
+            try await time.sleep(for: pause)
+            let running = nodes.withLock { $0 }.filter(\.isRunning).map(\.name)
+            if let crash = surroundings.chance.choose(among: running) {
+                try self.crash(crash.service, downtime: crash.downtime)
+            }
+        }
+    }
+
+    /// Waits until nothing is ready to run, no group has a message that is not settled, no database has work that is not
+    /// done, and no crashed service is to start again.
+    ///
+    /// Time passes only as long as something is in flight; see ``Simulation/untilQuiet(horizon:)``. A message that is
+    /// scheduled for later is in flight.
+    ///
+    /// - Parameter horizon: Does not wait for what happens later than this; without an end if `nil`.
+    /// - Throws: `CancellationError` if the run ends; ``SimulationError`` with ``SimulationError/Code/notRunning``.
+    public func untilQuiet(horizon: Duration? = nil) async throws {
+        try await simulation.untilQuiet(horizon: horizon)
+    }
+
+    /// Lets time pass, and everything that is due in it come to rest.
+    ///
+    /// - Parameter duration: How long.
+    /// - Throws: `CancellationError` if the run ends; ``SimulationError`` with ``SimulationError/Code/notRunning``.
+    public func advance(by duration: Duration) async throws {
+        try await simulation.advance(by: duration)
+    }
+
+    /// What is not done yet, in words.
+    public var inFlight: [String] { simulation.inFlight }
+}
