@@ -43,7 +43,8 @@ public struct Baggage: Sendable, Hashable {
     /// - Parameter fields: The values of the header fields, in the order in which they came.
     public init(combining fields: some Sequence<String>) {
         for field in fields {
-            for part in field.utf8.split(separator: UInt8(ascii: ",")) where members.count < Self.mostMembers {
+            for part in ContiguousArray(field.utf8).split(separator: UInt8(ascii: ","))
+            where members.count < Self.mostMembers {
                 guard let member = Member(text: part) else { continue }
                 append(member)
             }
@@ -139,7 +140,7 @@ extension Baggage {
             self.properties = properties
         }
 
-        init?(text: Substring.UTF8View.SubSequence) {
+        init?(text: ContiguousArray<UInt8>.SubSequence) {
             let parts = text.split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false)
             guard let first = parts.first, let (key, found) = Syntax.pair(first), let value = found else { return nil }
             var properties: [Property] = []
@@ -197,13 +198,13 @@ extension Baggage {
     /// The grammar of W3C Baggage, 3.3.1.
     private enum Syntax {
         /// Reads `key` or `key=value` with white space around either.
-        static func pair(_ text: Substring.UTF8View.SubSequence) -> (key: String, value: String?)? {
+        static func pair(_ text: ContiguousArray<UInt8>.SubSequence) -> (key: String, value: String?)? {
             let end = text.firstIndex(of: UInt8(ascii: "=")) ?? text.endIndex
             let key = text[..<end].trimmingOptionalWhiteSpace()
             guard isToken(key) else { return nil }
-            guard end != text.endIndex else { return (String(Substring(key)), nil) }
+            guard end != text.endIndex else { return (String(decoding: key, as: UTF8.self), nil) }
             guard let value = decode(text[end...].dropFirst().trimmingOptionalWhiteSpace()) else { return nil }
-            return (String(Substring(key)), value)
+            return (String(decoding: key, as: UTF8.self), value)
         }
 
         static func isToken(_ text: some Collection<UInt8>) -> Bool {
@@ -236,8 +237,12 @@ extension Baggage {
                 let byte = text[index]
                 guard isPlain(byte) else { return nil }
                 text.formIndex(after: &index)
+                guard byte == UInt8(ascii: "%") else {
+                    bytes.append(byte)
+                    continue
+                }
                 let digits = text[index...].prefix(2).compactMap(Hex.value)
-                if byte == UInt8(ascii: "%"), digits.count == 2 {
+                if digits.count == 2 {
                     bytes.append(digits[0] << 4 | digits[1])
                     text.formIndex(&index, offsetBy: 2)
                 } else {

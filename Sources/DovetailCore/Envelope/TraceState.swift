@@ -97,8 +97,12 @@ public struct TraceState: Sendable, Hashable {
 
         /// Adds the members of one header field; `false` if one is malformed or they are too many.
         mutating func add(_ field: UnsafeBufferPointer<UInt8>) -> Bool {
-            for part in field.split(separator: UInt8(ascii: ",")) {
-                let member = part.trimmingOptionalWhiteSpace()
+            text.reserveCapacity(text.count + 1 + field.count)
+            var start = 0
+            while start <= field.count {
+                let end = field[start...].firstIndex(of: UInt8(ascii: ",")) ?? field.count
+                let member = field[start..<end].trimmingOptionalWhiteSpace()
+                start = end + 1
                 if member.isEmpty { continue }
                 count += 1
                 guard count <= TraceState.mostMembers, let equals = member.firstIndex(of: UInt8(ascii: "=")) else {
