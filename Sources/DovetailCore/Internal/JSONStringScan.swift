@@ -33,7 +33,7 @@ enum JSONStringScan {
 
     /// The first index of a byte that is not plain: a quote, an escape, a control character, or not ASCII.
     @inline(__always)
-    private static func skipPlain(_ text: UnsafeBufferPointer<UInt8>, from start: Int) -> Int {
+    static func skipPlain(_ text: UnsafeBufferPointer<UInt8>, from start: Int) -> Int {
         var index = start
         let raw = UnsafeRawBufferPointer(text)
         let highs: UInt64 = 0x8080_8080_8080_8080

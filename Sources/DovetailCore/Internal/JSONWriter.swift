@@ -15,12 +15,15 @@ package enum JSONWriter {
         string.withUTF8 { text in
             bytes.append(UInt8(ascii: "\""))
             var start = 0
-            for index in text.indices {
+            var index = JSONStringScan.skipPlain(text, from: 0)
+            while index < text.count {
                 let byte = text[index]
-                guard byte < 0x20 || byte == 0x22 || byte == 0x5c else { continue }
-                bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[start..<index]))
-                appendEscape(of: byte, to: &bytes)
-                start = index + 1
+                if byte < 0x80 {
+                    bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[start..<index]))
+                    appendEscape(of: byte, to: &bytes)
+                    start = index + 1
+                }
+                index = JSONStringScan.skipPlain(text, from: index + 1)
             }
             bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[start...]))
             bytes.append(UInt8(ascii: "\""))
