@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DovetailCore
+
+/// Reads messages from a transport and hands each to the handler that its type and major version name.
+///
+/// Messages of one topic and partition key are handled one after the other, in their order; all others side by side. Every
+/// message is handled at least once. What a handler throws decides what comes next:
+///
+/// - *Transient*, which is everything not known to be otherwise: it is tried again, first at once and then after delays, as
+///   the ``retrying(_:)`` policy says; later messages of its key wait. When the attempts are used up, it goes to the dead
+///   letters.
+/// - *Permanent*, such as a payload that cannot be decoded: it goes to the dead letters now.
+/// - *Cancelled*, at the end of the grace period: it is given back and comes again.
+///
+/// ```swift
+/// let payments = Consumer("payments", on: bus) {
+///     On(OrderPlaced.self) { order, context in
+///         try await gateway.charge(order.cents, key: context.messageID.rawValue)
+///     }
+/// }
+/// .retrying(.exponential(from: .milliseconds(100), attempts: 5))
+/// .deadLettering(to: DeadLetterQueue(in: database))
+///
+/// try await payments.run()
+/// ```
+///
+/// A consumer is a value; each modifier returns a changed copy. Run as many copies of it as you like, in this process or in
+/// others: those of one name share the work as members of one group.
+public struct Consumer: Service {
+    /// The name of the consumer, under which its copies form a group.
+    public let name: String
+
+    /// Its routes.
+    public let routes: [On]
+
+    let transport: any Transport
+    var settings = ConsumerSettings()
+
+    /// Creates a consumer.
+    ///
+    /// - Parameters:
+    ///   - name: The name under which its copies form a group. Keep it for the life of the service: a new name starts with the
+    ///     oldest message.
+    ///   - transport: Where to read.
+    ///   - routes: What it takes.
+    public init(_ name: String, on transport: some Transport, @RouteBuilder routes: () -> [On]) {
+        self.name = name
+        self.transport = transport
+        self.routes = routes()
+    }
+
+    /// Reads and handles messages until the task is cancelled, then shuts down in order and returns.
+    ///
+    /// At shutdown nothing more is taken, and handlers that run may finish within the ``gracePeriod(_:)``; they see no
+    /// cancellation until it ends. What was not handled then goes back to the transport.
+    ///
+    /// - Throws: ``ConsumerError`` with ``ConsumerError/Code/noRoutes``, ``ConsumerError/Code/duplicateRoute``,
+    ///   ``ConsumerError/Code/invalidRoute`` or ``ConsumerError/Code/invalidName`` if it cannot start,
+    ///   ``ConsumerError/Code/unknownMessage`` if it was told to fail then; `TransportError` when the transport is gone for
+    ///   good. What is transient is tried again.
+    public func run() async throws {
+        let table = try RouteTable(routes, of: name)
+        let runtime = settings.runtime ?? .current
+        try await Runtime.$current.withValue(runtime) {
+            let run = ConsumerRun(name: name, table: table, transport: transport, settings: settings, runtime: runtime)
+            try await withCancellationShield {
+                try await run.run()
+            } onCancel: {
+                run.stop()
+            }
+        }
+    }
+}
+
+// MARK: - What can be set
+
+extension Consumer {
+    /// Sets how often a message is tried, and after how long.
+    ///
+    /// Unless set, a message is tried three times at once and five times more over about a quarter of a minute.
+    ///
+    /// - Parameter policy: The policy.
+    /// - Returns: The changed consumer.
+    public func retrying(_ policy: some RetryPolicy) -> Consumer {
+        with { $0.retryPolicy = policy }
+    }
+
+    /// Sets how failures are classified.
+    ///
+    /// - Parameter rule: Says what an error means; `nil` for those it has no opinion on, which the standard rules then decide.
+    /// - Returns: The changed consumer.
+    public func classifying(_ rule: @escaping @Sendable (any Error) -> FailureClass?) -> Consumer {
+        with { $0.classifier = FailureClassifier(rule) }
+    }
+
+    /// Sets where messages are kept that cannot be handled.
+    ///
+    /// A message is acknowledged only after its letter was captured. Without a sink it is rejected, which some transports
+    /// take as a reason to keep it and others to drop it.
+    ///
+    /// - Parameter sink: Where to keep them.
+    /// - Returns: The changed consumer.
+    public func deadLettering(to sink: some DeadLetterSink) -> Consumer {
+        with { $0.sink = sink }
+    }
+
+    /// Sets how many messages are handled at once; 16 unless set.
+    ///
+    /// - Parameter count: How many; at least 1.
+    /// - Returns: The changed consumer.
+    public func concurrency(_ count: Int) -> Consumer {
+        with { $0.concurrency = max(1, count) }
+    }
+
+    /// Sets how many messages are taken from the transport ahead of their turn; eight times the concurrency unless set.
+    ///
+    /// - Parameter count: How many are in hand at most, those that are being handled included; at least 1.
+    /// - Returns: The changed consumer.
+    public func prefetch(_ count: Int) -> Consumer {
+        with { $0.prefetch = max(1, count) }
+    }
+
+    /// Adds to what stands around the handlers.
+    ///
+    /// - Parameter middleware: The first in the list is outermost, within what was added before.
+    /// - Returns: The changed consumer.
+    public func middleware(_ middleware: [any ConsumerMiddleware]) -> Consumer {
+        with { $0.middleware += middleware }
+    }
+
+    /// Adds to what stands around the handlers.
+    ///
+    /// - Parameter middleware: Stands within what was added before.
+    /// - Returns: The changed consumer.
+    public func middleware(_ middleware: some ConsumerMiddleware) -> Consumer {
+        with { $0.middleware.append(middleware) }
+    }
+
+    /// Sets how long running handlers may go on at shutdown; 20 seconds unless set.
+    ///
+    /// - Parameter period: How long.
+    /// - Returns: The changed consumer.
+    public func gracePeriod(_ period: Duration) -> Consumer {
+        with { $0.gracePeriod = max(.zero, period) }
+    }
+
+    /// Sets what becomes of messages of a type that no route takes; they are ignored unless set.
+    ///
+    /// - Parameter treatment: What becomes of them.
+    /// - Returns: The changed consumer.
+    public func unknownMessages(_ treatment: UnknownMessages) -> Consumer {
+        with { $0.unknownMessages = treatment }
+    }
+
+    /// Sets what reads payloads; JSON unless set.
+    ///
+    /// - Parameter codec: What reads payloads.
+    /// - Returns: The changed consumer.
+    public func codec(_ codec: some PayloadCodec) -> Consumer {
+        with { $0.codec = codec }
+    }
+
+    /// Sets where time, chance and identifiers come from; the runtime of the task that runs it unless set.
+    ///
+    /// - Parameter runtime: The runtime, also of the handlers.
+    /// - Returns: The changed consumer.
+    public func runtime(_ runtime: Runtime) -> Consumer {
+        with { $0.runtime = runtime }
+    }
+
+    private func with(_ change: (inout ConsumerSettings) -> Void) -> Consumer {
+        var copy = self
+        change(&copy.settings)
+        return copy
+    }
+}
