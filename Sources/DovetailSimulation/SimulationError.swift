@@ -52,6 +52,9 @@ public struct SimulationError: Error, Sendable, CustomStringConvertible {
     /// What was not done yet when it happened.
     public let inFlight: [String]
 
+    /// What happened before, a line each, if that was recorded.
+    public package(set) var history: [String] = []
+
     /// What led to it, if something did.
     public let cause: (any Error)?
 
@@ -80,12 +83,14 @@ public struct SimulationError: Error, Sendable, CustomStringConvertible {
         "seed \(seed), with SWIFT_DETERMINISTIC_HASHING=1 in the environment"
     }
 
-    /// The code, the message, what was in flight, the cause and how to replay, each on a line.
+    /// The code, the message, what was in flight, the cause, how to replay and what happened before, each on a line.
     public var description: String {
         var lines = ["\(code): \(message)"]
         if !inFlight.isEmpty { lines.append("In flight: " + inFlight.joined(separator: "; ")) }
         if let cause { lines.append("Cause: \(cause)") }
         lines.append("Replay: \(replay)")
+        if !history.isEmpty { lines.append("What happened last:") }
+        lines += history
         return lines.joined(separator: "\n")
     }
 }

@@ -59,6 +59,7 @@ public final class World: Sendable {
             time: simulation.time,
             escapeGuard: simulation.escapeGuard,
             chance: CrashChance(seed: SplitMix64.seed(simulation.seed, for: 3)),
+            runtime: simulation.runtime,
             seed: simulation.seed
         )
         simulation.watch {
@@ -106,6 +107,14 @@ public final class World: Sendable {
         nodes.withLock { $0.append(node) }
         _ = starts.withLock { $0?.yield(node) }
     }
+
+    /// Takes services out again.
+    package func remove(_ services: Set<String>) {
+        nodes.withLock { $0.removeAll { services.contains($0.name) } }
+    }
+
+    /// The names of the services, in the order in which they were added.
+    public var services: [String] { nodes.withLock { $0.map(\.name) } }
 
     /// Crashes by chance.
     public var crashes: CrashPlan {

@@ -50,6 +50,8 @@ public struct InMemoryDeadLetterStore: DeadLetterStore {
         private struct State: Sendable {
             var letters: [DeadLetter] = []
             var positions: [String: Int] = [:]
+            /// How many of them someone has counted or listed.
+            var seen = 0
         }
 
         private let state = Mutex(State())
@@ -59,7 +61,17 @@ public struct InMemoryDeadLetterStore: DeadLetterStore {
         /// Letters wait for a person, not for the program.
         var pendingWork: Int { 0 }
 
-        var count: Int { state.withLock { $0.letters.count } }
+        var count: Int {
+            state.withLock { state in
+                state.seen = state.letters.count
+                return state.letters.count
+            }
+        }
+
+        /// The letters that came since someone last looked.
+        var unseen: [DeadLetter] {
+            state.withLock { Array($0.letters.dropFirst($0.seen)) }
+        }
 
         func append(_ letters: [DeadLetter]) {
             state.withLock { state in
@@ -72,6 +84,7 @@ public struct InMemoryDeadLetterStore: DeadLetterStore {
 
         func list(after: String?, limit: Int) -> [DeadLetter] {
             state.withLock { state in
+                state.seen = state.letters.count
                 let start = after.map { (state.positions[$0] ?? -1) + 1 } ?? 0
                 return Array(state.letters.dropFirst(start).prefix(max(0, limit)))
             }
@@ -83,5 +96,10 @@ extension InMemoryDatabase: DeadLetterDatabase {
     /// The dead letters.
     public var deadLetterStore: InMemoryDeadLetterStore {
         InMemoryDeadLetterStore(store(InMemoryDeadLetterStore.Letters.self))
+    }
+
+    /// The dead letters that nobody has counted or listed, for a test that must not overlook one.
+    package var unseenDeadLetters: [DeadLetter] {
+        store(InMemoryDeadLetterStore.Letters.self).unseen
     }
 }

@@ -53,6 +53,11 @@ public struct JSONPayloadCodec: PayloadCodec {
     /// - Returns: The message.
     /// - Throws: ``MessageError`` with ``MessageError/Code/undecodablePayload``.
     public func decode<M: Message>(_ type: M.Type, from envelope: Envelope<Bytes>) async throws -> M {
+        try decodeNow(type, from: envelope)
+    }
+
+    /// Decodes a message from JSON without suspending.
+    package func decodeNow<M: Message>(_ type: M.Type, from envelope: Envelope<Bytes>) throws -> M {
         do {
             return try decoder.decode(type, from: Data(envelope.payload))
         } catch {

@@ -17,37 +17,41 @@ final class Incarnation: EffectFence {
 
     let service: String
     let number: Int
-    private let escapeGuard: EscapeGuard
-    private let chance: CrashChance
+    private let world: NodeSurroundings
     private let monitor = Monitor(State())
 
-    init(service: String, number: Int, escapeGuard: EscapeGuard, chance: CrashChance) {
+    init(service: String, number: Int, in world: NodeSurroundings) {
         self.service = service
         self.number = number
-        self.escapeGuard = escapeGuard
-        self.chance = chance
+        self.world = world
     }
 
     /// How long the service stays down after its crash; `nil` if it has not crashed.
     var downtime: Duration?? { monitor.withLock(\.downtime) }
 
     func check(_ effect: StaticString) throws {
-        try escapeGuard.check(effect)
+        try world.escapeGuard.check(effect)
         try checkCrash(effect)
     }
 
     func checkCrash(_ effect: StaticString) throws {
-        if downtime == nil, let downtime = chance.crash(of: service, at: effect) { crash(downtime: downtime) }
+        if downtime == nil, let downtime = world.chance.crash(of: service, at: effect) {
+            crash(downtime: downtime, before: "\(effect)")
+        }
         guard downtime == nil else {
             throw SimulatedCrash(service: service, incarnation: number, effect: "\(effect)")
         }
     }
 
-    func crash(downtime: Duration?) {
-        monitor.withLock { state -> Wakeup in
-            if state.downtime == nil { state.downtime = .some(downtime) }
+    func crash(downtime: Duration?, before effect: String? = nil) {
+        let waiters = monitor.withLock { state -> Wakeup? in
+            guard state.downtime == nil else { return nil }
+            state.downtime = .some(downtime)
             return state.waiters.wakeAll()
-        }.resume()
+        }
+        guard let waiters else { return }
+        waiters.resume()
+        world.runtime.instrument?.record(ServiceCrashed(service: service, incarnation: number, effect: effect))
     }
 
     func waitForCrash() async throws {

@@ -104,14 +104,14 @@ final class NodeRunner: Sendable {
     }
 
     private func begin() -> Incarnation {
-        monitor.withLock { state in
+        let incarnation = monitor.withLock { state in
             state.count += 1
-            let incarnation = Incarnation(
-                service: name, number: state.count, escapeGuard: world.escapeGuard, chance: world.chance
-            )
+            let incarnation = Incarnation(service: name, number: state.count, in: world)
             state.phase = .running(incarnation)
             return incarnation
         }
+        world.runtime.instrument?.record(ServiceStarted(service: name, incarnation: incarnation.number))
+        return incarnation
     }
 
     private func end(_ phase: Phase) {
@@ -166,6 +166,7 @@ struct NodeSurroundings: Sendable {
     let time: VirtualTime
     let escapeGuard: EscapeGuard
     let chance: CrashChance
+    let runtime: Runtime
     let seed: UInt64
 
     func failure(of service: String, _ error: any Error) -> SimulationError {
