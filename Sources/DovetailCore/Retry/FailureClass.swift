@@ -107,7 +107,8 @@ extension DatabaseError: ClassifiedError {
     /// Misuse and rows of another shape are permanent; what depends on others and on the moment is transient.
     public var failureClass: FailureClass {
         let permanent: [Code] = [
-            .transactionEnded, .nestedTransaction, .readOnlyTransaction, .undecodableRow, .unencodableRow, .unsupported,
+            .transactionEnded, .nestedTransaction, .foreignTransaction, .readOnlyTransaction, .undecodableRow,
+            .unencodableRow, .unsupported,
         ]
         return permanent.contains(code) ? .permanent : .transient
     }

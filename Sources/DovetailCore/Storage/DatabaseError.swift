@@ -8,7 +8,7 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String, Sendable {
             case transactionEnded, nestedTransaction, readOnlyTransaction, serializationFailure, deadlock
-            case versionConflict, undecodableRow, unencodableRow, leaseLost, unavailable, unsupported
+            case versionConflict, undecodableRow, unencodableRow, leaseLost, unavailable, unsupported, foreignTransaction
         }
         private let base: Base
 
@@ -17,6 +17,9 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
 
         /// A transaction was begun inside another of the same database.
         public static let nestedTransaction = Code(base: .nestedTransaction)
+
+        /// A transaction was used with a part of another database.
+        public static let foreignTransaction = Code(base: .foreignTransaction)
 
         /// A transaction that only reads was asked to write.
         public static let readOnlyTransaction = Code(base: .readOnlyTransaction)
@@ -50,7 +53,7 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
             switch base {
             case .serializationFailure, .deadlock, .unavailable: true
             case .transactionEnded, .nestedTransaction, .readOnlyTransaction, .versionConflict, .undecodableRow,
-                .unencodableRow, .leaseLost, .unsupported:
+                .unencodableRow, .leaseLost, .unsupported, .foreignTransaction:
                 false
             }
         }

@@ -34,7 +34,7 @@ public struct InMemoryDatabase: TableDatabase {
     /// How often a body is run before a serialization failure is thrown.
     static let mostRuns = 10
 
-    private let engine: InMemoryEngine
+    let engine: InMemoryEngine
     private let fence: (any EffectFence)?
 
     /// Creates an empty database.
@@ -53,7 +53,7 @@ public struct InMemoryDatabase: TableDatabase {
     }
 
     /// The portable tables.
-    public var tableStore: InMemoryTableStore { InMemoryTableStore() }
+    public var tableStore: InMemoryTableStore { InMemoryTableStore(engine: engine) }
 
     /// Runs a body in a transaction, which commits when the body returns and rolls back when it throws.
     ///

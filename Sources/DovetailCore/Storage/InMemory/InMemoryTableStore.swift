@@ -2,6 +2,8 @@
 
 /// The portable tables of an ``InMemoryDatabase``.
 public struct InMemoryTableStore: TableStore {
+    let engine: InMemoryEngine
+
     /// Reads a row, with what this transaction has written.
     ///
     /// - Parameters:
@@ -9,9 +11,11 @@ public struct InMemoryTableStore: TableStore {
     ///   - table: The table's name.
     ///   - tx: The transaction.
     /// - Returns: The row; `nil` if there is none.
-    /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/transactionEnded``.
+    /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/transactionEnded`` or
+    ///   ``DatabaseError/Code/foreignTransaction``.
     public func read(_ key: String, from table: String, in tx: InMemoryTransaction) async throws -> StoredRow? {
-        try tx.row(key, in: table)
+        try tx.check(engine: engine)
+        return try tx.row(key, in: table)
     }
 
     /// Writes a row.
@@ -24,11 +28,13 @@ public struct InMemoryTableStore: TableStore {
     ///   - tx: The transaction.
     /// - Returns: The row's new version.
     /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/versionConflict``,
-    ///   ``DatabaseError/Code/transactionEnded`` or ``DatabaseError/Code/readOnlyTransaction``.
+    ///   ``DatabaseError/Code/transactionEnded``, ``DatabaseError/Code/readOnlyTransaction`` or
+    ///   ``DatabaseError/Code/foreignTransaction``.
     @discardableResult
     public func write(
         _ bytes: Bytes, at key: String, to table: String, expecting expected: Int64?, in tx: InMemoryTransaction
     ) async throws -> Int64 {
+        try tx.check(engine: engine)
         try await tx.lock("\(table)/\(key)")
         let current = try tx.row(key, in: table)?.version ?? 0
         if let expected, expected != current {
@@ -49,10 +55,11 @@ public struct InMemoryTableStore: TableStore {
     ///   - table: The table's name.
     ///   - tx: The transaction.
     /// - Returns: Whether there was one.
-    /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/transactionEnded`` or
-    ///   ``DatabaseError/Code/readOnlyTransaction``.
+    /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/transactionEnded``,
+    ///   ``DatabaseError/Code/readOnlyTransaction`` or ``DatabaseError/Code/foreignTransaction``.
     @discardableResult
     public func delete(_ key: String, from table: String, in tx: InMemoryTransaction) async throws -> Bool {
+        try tx.check(engine: engine)
         try await tx.lock("\(table)/\(key)")
         guard try tx.row(key, in: table) != nil else { return false }
         tx.set(nil, at: key, in: table)
@@ -68,13 +75,15 @@ public struct InMemoryTableStore: TableStore {
     ///   - limit: The most rows to return.
     ///   - tx: The transaction.
     /// - Returns: Keys with their rows.
-    /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/transactionEnded``.
+    /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/transactionEnded`` or
+    ///   ``DatabaseError/Code/foreignTransaction``.
     public func scan(
         _ table: String, prefix: String, after: String?, limit: Int, in tx: InMemoryTransaction
     ) async throws -> [(key: String, row: StoredRow)] {
+        try tx.check(engine: engine)
         let tables = try tx.tables()
         let committed = tables.keys(of: table)
-        if !tables.hasSortedKeys(of: table) { tx.engine.remember(committed, of: table) }
+        if !tables.hasSortedKeys(of: table) { engine.remember(committed, of: table) }
         let changes = tx.tableChanges.tables[table] ?? [:]
         var keys = committed
         if changes.contains(where: { tables[table, $0.key] == nil && $0.value.row != nil }) {

@@ -65,6 +65,21 @@ public final class InMemoryTransaction: DatabaseTransaction {
         }
     }
 
+    /// Checks that a part of a database is used with a transaction of the same one.
+    package func checkBelongs(to database: InMemoryDatabase) throws {
+        try check(engine: database.engine)
+    }
+
+    func check(engine: InMemoryEngine) throws {
+        guard engine === self.engine else {
+            throw DatabaseError(
+                .foreignTransaction,
+                "A transaction was used with a table or store of another database. Make tables, outboxes and the like with "
+                    + "the database whose withTransaction gives the `tx`."
+            )
+        }
+    }
+
     /// Holds a named lock until the transaction ends, waiting for others that hold it.
     ///
     /// With one writer at a time there is no one to wait for.
