@@ -8,7 +8,9 @@ struct HandOut: Sendable {
     let redeliveryDelay: Duration
     var dice: FaultDice?
     /// The lane that is read now.
-    var lane = 0
+    private(set) var lane = 0
+    /// The lanes that were read, with some in between.
+    private(set) var lanes = 0..<0
     private(set) var deliveries: [Delivery] = []
     private(set) var counts = InMemoryTransport.Statistics()
 
@@ -23,12 +25,17 @@ struct HandOut: Sendable {
     var hasRoom: Bool { deliveries.count < limit }
     var hasFaults: Bool { dice != nil }
 
+    mutating func read(_ lane: Int) {
+        self.lane = lane
+        lanes = lanes.isEmpty ? lane..<lane + 1 : min(lane, lanes.lowerBound)..<max(lane + 1, lanes.upperBound)
+    }
+
     mutating func deliver(_ message: PendingMessage, number: UInt64) {
         counts.delivered += 1
         if message.attempts > 1 { counts.redelivered += 1 }
         deliveries.append(
             Delivery(
-                id: Delivery.ID(number: number), content: .envelope(message.envelope), topic: topic,
+                id: Delivery.ID(number: number), content: message.stored.content, topic: topic,
                 partition: lane, offset: message.offset, attempt: message.attempts
             )
         )
@@ -55,7 +62,7 @@ struct HandOut: Sendable {
         }
         // Only once for each message, so that it arrives in the end.
         if isNew, dice.chance(dice.faults.delay) {
-            message.due = now + dice.faults.longestDelay * dice.unit()
+            message.due = now + .nanoseconds(Int64(Double(max(0, dice.faults.longestDelay.nanoseconds)) * dice.unit()))
             counts.delayed += 1
             return message
         }

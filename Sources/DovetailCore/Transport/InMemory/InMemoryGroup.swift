@@ -4,7 +4,7 @@
 struct PendingMessage: Sendable {
     static let atOnce = MonotonicInstant(nanoseconds: .min)
 
-    let envelope: Envelope<Bytes>
+    let stored: StoredMessage
     let offset: Int
     /// How often it was handed out so far.
     var attempts = 0
@@ -24,14 +24,16 @@ struct InMemoryGroup: Sendable {
         /// The member that has unsettled deliveries of an ordered lane.
         var owner: InMemoryMember?
         var inFlight = 0
-        /// To be handed out before anything new, in order. Of a held key only a hint: the message itself is in `held`.
+        /// To be handed out before anything new, in order; of a held key only a hint, the message itself is in `held`.
         var ready = RingBuffer<PendingMessage>()
         /// Overtaken by a fault; handed out after the next message.
         var overtaken = RingBuffer<PendingMessage>()
         var held: [PartitionKey: HeldKey] = [:]
     }
 
-    /// A key with a message that comes again. Its messages are handed out one at a time until none is left.
+    /// A key with a message that comes again.
+    ///
+    /// Its messages are handed out one at a time until none is left.
     struct HeldKey: Sendable {
         var waiting = RingBuffer<PendingMessage>()
         /// The delivery that has to be settled before the next one.
@@ -41,7 +43,7 @@ struct InMemoryGroup: Sendable {
     let name: ConsumerGroup
     /// The number of lanes that keep order; the one after them does not.
     let orderedLanes: Int
-    private(set) var readers: [Reader]
+    private var readers: [Reader]
     /// Messages that are not settled, wherever they are.
     private(set) var backlog: Int
     /// How much there may be to hand out in each lane; kept apart from the readers so that a scan is short.
@@ -65,6 +67,9 @@ struct InMemoryGroup: Sendable {
     /// When the earliest message comes that waits for its time; `nil` if none does.
     var earliestLater: MonotonicInstant? { later.earliest }
 
+    /// The offset up to which the group has looked at a lane.
+    func cursor(in lane: Int) -> Int { readers[lane].cursor }
+
     // MARK: Arrivals
 
     /// A message was stored in a lane.
@@ -82,7 +87,15 @@ struct InMemoryGroup: Sendable {
     // MARK: Handing out
 
     /// Hands out messages to a member.
-    mutating func take(for member: InMemoryMember, from lanes: [InMemoryLane], hand: inout HandOut) {
+    ///
+    /// - Parameters:
+    ///   - member: Who asks.
+    ///   - lanes: What the topic has stored.
+    ///   - isLastReader: Whether what is read can be dropped.
+    ///   - hand: Takes what is handed out.
+    mutating func take(
+        for member: InMemoryMember, from lanes: inout [InMemoryLane], isLastReader: Bool, hand: inout HandOut
+    ) {
         if let now = hand.now {
             while let due = later.popDue(at: now) {
                 makeReady(due.message, in: due.lane)
@@ -91,9 +104,9 @@ struct InMemoryGroup: Sendable {
         var lane = firstLane
         for _ in 0..<readers.count where totalWork > 0 && hand.hasRoom {
             if work[lane] > 0, readers[lane].owner == nil || readers[lane].owner === member {
-                hand.lane = lane
+                hand.read(lane)
                 takeAgain(for: member, hand: &hand)
-                takeNew(for: member, from: lanes[lane], hand: &hand)
+                takeNew(for: member, from: &lanes[lane], isLastReader: isLastReader, hand: &hand)
                 firstLane = lane + 1 == readers.count ? 0 : lane + 1
             }
             lane = lane + 1 == readers.count ? 0 : lane + 1
@@ -122,7 +135,9 @@ struct InMemoryGroup: Sendable {
     }
 
     /// Hands out messages that were never handed out.
-    private mutating func takeNew(for member: InMemoryMember, from log: InMemoryLane, hand: inout HandOut) {
+    private mutating func takeNew(
+        for member: InMemoryMember, from log: inout InMemoryLane, isLastReader: Bool, hand: inout HandOut
+    ) {
         let lane = hand.lane
         var mayPassOvertaken = false
         while hand.hasRoom {
@@ -133,8 +148,8 @@ struct InMemoryGroup: Sendable {
                 _ = handOut(message, to: member, hand: &hand)
                 continue
             }
-            guard let envelope = log[readers[lane].cursor] else { return }
-            let message = PendingMessage(envelope: envelope, offset: readers[lane].cursor)
+            guard let stored = log.read(at: readers[lane].cursor, isLastReader: isLastReader) else { return }
+            let message = PendingMessage(stored: stored, offset: readers[lane].cursor)
             readers[lane].cursor += 1
             if hand.isOvertaken(), readers[lane].cursor < log.end {
                 readers[lane].overtaken.append(message)
@@ -151,7 +166,7 @@ struct InMemoryGroup: Sendable {
     }
 
     private func orderingKey(of message: PendingMessage, in lane: Int) -> PartitionKey? {
-        lane < orderedLanes ? message.envelope.attributes.partitionKey : nil
+        lane < orderedLanes ? message.stored.partitionKey : nil
     }
 
     /// Hands a message out, unless a fault keeps it back.
@@ -221,7 +236,9 @@ struct InMemoryGroup: Sendable {
         for flight in flights { wakeReader(of: flight.lane, &wakeUps) }
     }
 
-    /// Keeps a message until it is due. Later messages of its key wait for it.
+    /// Keeps a message until it is due.
+    ///
+    /// Later messages of its key wait for it.
     mutating func comeAgain(_ message: PendingMessage, in lane: Int) {
         guard let key = orderingKey(of: message, in: lane) else {
             schedule(message, in: lane)
@@ -253,7 +270,9 @@ struct InMemoryGroup: Sendable {
         if !idle.contains(where: { $0 === member }) { idle.append(member) }
     }
 
-    /// The member waits no longer. If it was woken meanwhile, another one is woken for the same work.
+    /// The member waits no longer.
+    ///
+    /// If it was woken meanwhile, another one is woken for the same work.
     mutating func rise(_ member: InMemoryMember, wakeUps: inout [WakeUp]) {
         if let index = idle.firstIndex(where: { $0 === member }) {
             idle.remove(at: index)

@@ -45,7 +45,7 @@ public final class InMemorySubscription: TransportSubscription {
         }
     }
 
-    /// Says what became of deliveries. Does nothing about those that are no longer this member's.
+    /// Says what became of deliveries; does nothing about those that are no longer this member's.
     ///
     /// - Parameter settlements: The deliveries with what became of them.
     /// - Throws: Nothing by itself.
@@ -55,11 +55,12 @@ public final class InMemorySubscription: TransportSubscription {
         let isDelayed = settlements.contains { if case .retry(let delay) = $0.outcome { delay > .zero } else { false } }
         let now = isDelayed ? engine.runtime.time.monotonic() : nil
         for (topic, group) in topics {
-            topic.settle(settlements, of: member, in: group, now: now)
+            let rejected = topic.settle(settlements, of: member, in: group, now: now)
+            if !rejected.isEmpty { engine.keep(rejected) }
         }
     }
 
-    /// Leaves the group. Does nothing if called again.
+    /// Leaves the group; does nothing if called again.
     public func close() async {
         leave()
     }
@@ -78,6 +79,7 @@ public final class InMemorySubscription: TransportSubscription {
     }
 
     private func take(atMost limit: Int) -> Taken {
+        if member.isClosed { return .deliveries([]) }
         let dice = engine.makeDice()
         var now = dice == nil ? nil : engine.runtime.time.monotonic()
         var earliest: MonotonicInstant?

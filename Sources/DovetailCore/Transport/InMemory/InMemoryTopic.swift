@@ -3,13 +3,15 @@
 /// One topic: its messages and what each group has read of them, behind one lock.
 final class InMemoryTopic: Sendable {
     let name: Topic
-    private let engine: InMemoryTransportEngine
+    private let settings: InMemoryTransportEngine.Settings
+    private let numbers: DeliveryNumbers
     private let monitor: Monitor<State>
 
-    init(_ name: Topic, engine: InMemoryTransportEngine) {
+    init(_ name: Topic, settings: InMemoryTransportEngine.Settings, numbers: DeliveryNumbers) {
         self.name = name
-        self.engine = engine
-        monitor = Monitor(State(lanes: engine.settings.partitions + 1))
+        self.settings = settings
+        self.numbers = numbers
+        monitor = Monitor(State(lanes: settings.partitions + 1))
     }
 
     struct State: Sendable {
@@ -27,25 +29,34 @@ final class InMemoryTopic: Sendable {
 
         var stored: Int { lanes.reduce(0) { $0 + $1.end - $1.start } }
 
+        mutating func append(_ message: StoredMessage, to lane: Int, wakeUps: inout [WakeUp]) {
+            lanes[lane].append(message, number: counts.published)
+            counts.published += 1
+            for group in groups.indices { groups[group].arrived(in: lane, wakeUps: &wakeUps) }
+        }
+
         /// Drops from a lane what every group has looked at.
         mutating func trim(_ lane: Int) {
             var least = lanes[lane].end
-            for group in groups { least = min(least, group.readers[lane].cursor) }
+            for group in groups.indices { least = min(least, groups[group].cursor(in: lane)) }
             while lanes[lane].start < least { lanes[lane].dropFirst() }
         }
 
         /// Drops the message that was stored first.
-        mutating func dropOldest() -> Envelope<Bytes>? {
+        mutating func dropOldest() -> StoredMessage? {
             var oldest: (number: Int, lane: Int)?
             for lane in lanes.indices {
                 guard let number = lanes[lane].firstNumber, number < oldest?.number ?? .max else { continue }
                 oldest = (number, lane)
             }
-            return oldest.flatMap { lanes[$0.lane].dropFirst() }
+            guard let oldest else { return nil }
+            counts.dropped += 1
+            return lanes[oldest.lane].dropFirst()
         }
 
         func hasRoom(for capacity: Int) -> Bool {
-            groups.allSatisfy { $0.backlog < capacity }
+            for group in groups.indices where groups[group].backlog >= capacity { return false }
+            return true
         }
     }
 
@@ -56,39 +67,27 @@ final class InMemoryTopic: Sendable {
         /// How many of the envelopes were stored.
         var count = 0
         var dropped: [Envelope<Bytes>] = []
-        fileprivate var waiter: WaiterList.ID?
+        /// The place in line for those that were not stored.
+        var waiter: WaiterList.ID?
         fileprivate var wakeUps: [WakeUp] = []
         fileprivate var next: Wakeup?
     }
 
-    /// Stores envelopes in their order, waiting where a group lags too far behind.
+    /// Waits for room.
     ///
-    /// - Throws: `CancellationError`.
-    func store(
-        _ envelopes: ArraySlice<Envelope<Bytes>>, fence: (any EffectFence)?
-    ) async throws -> [Envelope<Bytes>] {
-        var rest = envelopes
-        var dropped: [Envelope<Bytes>] = []
-        var isAdmitted = false
-        while true {
-            let stored = store(rest, isAdmitted: isAdmitted)
-            dropped += stored.dropped
-            rest = rest.dropFirst(stored.count)
-            guard let waiter = stored.waiter else { return dropped }
-            guard await monitor.suspend(waiter, in: \.publishers) else { throw CancellationError() }
-            isAdmitted = true
-            do {
-                try fence?.check("publish")
-            } catch {
-                // The turn goes to the next in line.
-                _ = store([], isAdmitted: true)
-                throw error
-            }
-        }
+    /// - Returns: `false` if the task was cancelled. Otherwise ``store(_:isAdmitted:)`` must be called next, to use the turn or to
+    ///   give it on.
+    func waitForRoom(_ waiter: WaiterList.ID) async -> Bool {
+        await monitor.suspend(waiter, in: \.publishers)
     }
 
-    private func store(_ envelopes: ArraySlice<Envelope<Bytes>>, isAdmitted: Bool) -> Stored {
-        let settings = engine.settings
+    /// Stores envelopes in their order, as many as there is room for.
+    ///
+    /// - Parameters:
+    ///   - envelopes: The envelopes, all of this topic.
+    ///   - isAdmitted: Whether this call waited for its turn.
+    /// - Returns: How many were stored, and the place in line for the others.
+    func store(_ envelopes: ArraySlice<Envelope<Bytes>>, isAdmitted: Bool) -> Stored {
         let stored = monitor.withLock { state -> Stored in
             var stored = Stored()
             if isAdmitted { state.admitted -= 1 }
@@ -101,17 +100,12 @@ final class InMemoryTopic: Sendable {
                     break
                 }
                 let lane = settings.lane(for: envelope.attributes.partitionKey)
-                state.lanes[lane].append(envelope, number: state.counts.published)
-                state.counts.published += 1
-                for group in state.groups.indices {
-                    state.groups[group].arrived(in: lane, wakeUps: &stored.wakeUps)
-                }
+                state.append(.envelope(envelope), to: lane, wakeUps: &stored.wakeUps)
                 stored.count += 1
-                if state.groups.isEmpty, settings.retention == .untilRead {
-                    while state.stored > settings.capacity, let oldest = state.dropOldest() {
-                        state.counts.dropped += 1
-                        stored.dropped.append(oldest)
-                    }
+                if state.groups.isEmpty, settings.retention == .untilRead, state.stored > settings.capacity,
+                    case .envelope(let oldest) = state.dropOldest()
+                {
+                    stored.dropped.append(oldest)
                 }
             }
             if stored.waiter == nil { stored.next = Self.admitNext(&state, capacity: settings.capacity) }
@@ -120,6 +114,16 @@ final class InMemoryTopic: Sendable {
         for wakeUp in stored.wakeUps { wakeUp.notify() }
         stored.next?.resume()
         return stored
+    }
+
+    /// Stores bytes that are no message, whether there is room or not.
+    func store(_ foreign: StoredMessage.Foreign) {
+        let wakeUps = monitor.withLock { state -> [WakeUp] in
+            var wakeUps: [WakeUp] = []
+            state.append(.foreign(foreign), to: settings.partitions, wakeUps: &wakeUps)
+            return wakeUps
+        }
+        for wakeUp in wakeUps { wakeUp.notify() }
     }
 
     /// Calls the publisher that is first in line if there is room.
@@ -138,7 +142,7 @@ final class InMemoryTopic: Sendable {
     func join(_ group: ConsumerGroup) -> Int {
         monitor.withLock { state in
             if let index = state.groups.firstIndex(where: { $0.name == group }) { return index }
-            state.groups.append(InMemoryGroup(group, lanes: state.lanes, numbers: engine.numbers))
+            state.groups.append(InMemoryGroup(group, lanes: state.lanes, numbers: numbers))
             return state.groups.count - 1
         }
     }
@@ -158,12 +162,15 @@ final class InMemoryTopic: Sendable {
             if member.isClosed { return .deliveries([]) }
             if now == nil, state.groups[group].earliestLater != nil { return .needsTime }
             var hand = HandOut(
-                topic: name, limit: limit, now: now, redeliveryDelay: engine.settings.redeliveryDelay, dice: dice
+                topic: name, limit: limit, now: now, redeliveryDelay: settings.redeliveryDelay, dice: dice
             )
-            state.groups[group].take(for: member, from: state.lanes, hand: &hand)
+            let isKept = settings.retention == .all
+            state.groups[group].take(
+                for: member, from: &state.lanes, isLastReader: !isKept && state.groups.count == 1, hand: &hand
+            )
             state.counts.add(hand.counts)
-            if engine.settings.retention == .untilRead {
-                for lane in state.lanes.indices { state.trim(lane) }
+            if !isKept, state.groups.count > 1 {
+                for lane in hand.lanes { state.trim(lane) }
             }
             guard hand.deliveries.isEmpty else { return .deliveries(hand.deliveries) }
             state.groups[group].rest(member)
@@ -181,7 +188,10 @@ final class InMemoryTopic: Sendable {
         for wakeUp in wakeUps { wakeUp.notify() }
     }
 
-    func settle(_ settlements: [Settlement], of member: InMemoryMember, in group: Int, now: MonotonicInstant?) {
+    /// - Returns: What was rejected.
+    func settle(
+        _ settlements: [Settlement], of member: InMemoryMember, in group: Int, now: MonotonicInstant?
+    ) -> [RejectedMessage] {
         let (wakeUps, next, rejected) = monitor.withLock { state -> ([WakeUp], Wakeup?, [RejectedMessage]) in
             var wakeUps: [WakeUp] = []
             var rejected: [RejectedMessage] = []
@@ -204,8 +214,8 @@ final class InMemoryTopic: Sendable {
                     state.counts.rejected += 1
                     rejected.append(
                         RejectedMessage(
-                            envelope: flight.message.envelope, group: state.groups[group].name, reason: reason,
-                            attempts: flight.message.attempts
+                            content: flight.message.stored.content, topic: name, group: state.groups[group].name,
+                            reason: reason, attempts: flight.message.attempts
                         )
                     )
                 }
@@ -215,11 +225,11 @@ final class InMemoryTopic: Sendable {
                     state.groups[group].wakeReader(of: flight.lane, &wakeUps)
                 }
             }
-            return (wakeUps, Self.admitNext(&state, capacity: engine.settings.capacity), rejected)
+            return (wakeUps, Self.admitNext(&state, capacity: settings.capacity), rejected)
         }
         for wakeUp in wakeUps { wakeUp.notify() }
         next?.resume()
-        if !rejected.isEmpty { engine.keep(rejected) }
+        return rejected
     }
 
     /// Takes back what a member that has gone did not settle.

@@ -85,7 +85,7 @@ public struct InMemoryTransport: Transport {
     /// Creates a transport.
     ///
     /// - Parameters:
-    ///   - partitions: How many keys' messages can be read side by side in a group, at least 1.
+    ///   - partitions: How many keys' messages can be read side by side in a group, from 1 to 4096.
     ///   - capacity: How many messages of a topic a group may leave unsettled before publishing waits, at least 1.
     ///   - retention: How long messages are kept.
     ///   - redeliveryDelay: After what time a delivery that was lost comes again.
@@ -105,7 +105,7 @@ public struct InMemoryTransport: Transport {
     ) {
         engine = InMemoryTransportEngine(
             settings: InMemoryTransportEngine.Settings(
-                partitions: max(1, partitions), capacity: max(1, capacity), retention: retention,
+                partitions: min(max(1, partitions), 4096), capacity: max(1, capacity), retention: retention,
                 redeliveryDelay: max(.zero, redeliveryDelay), mostMessageBytes: mostMessageBytes,
                 mostHeaderBytes: mostHeaderBytes
             ),
@@ -119,16 +119,19 @@ public struct InMemoryTransport: Transport {
         self.fence = fence
     }
 
-    /// What it can do: everything that ``TransportCapabilities`` names; replay if it keeps all.
+    /// What it can do: everything that ``TransportCapabilities`` names, but order between overlapping calls of which one fails;
+    /// replay if it keeps all.
     public var capabilities: TransportCapabilities {
         TransportCapabilities(
-            ordersPerKey: true, ordersUnderFailedPublishes: true, delaysDelivery: true, countsDeliveries: true,
+            ordersPerKey: true, delaysDelivery: true, countsDeliveries: true,
             replays: engine.settings.retention == .all, keepsRejected: true,
             mostMessageBytes: engine.settings.mostMessageBytes, mostHeaderBytes: engine.settings.mostHeaderBytes
         )
     }
 
-    /// Publishes messages, each to the topic in its envelope. Suspends while a group that reads the topic lags too far behind.
+    /// Publishes messages, each to the topic in its envelope.
+    ///
+    /// Suspends while a group that reads the topic lags too far behind.
     ///
     /// - Parameter envelopes: The messages, in the order in which those with the same key are to be read.
     /// - Returns: One result for each envelope, in the same order.
@@ -137,12 +140,15 @@ public struct InMemoryTransport: Transport {
         try await engine.publish(envelopes, fence: fence)
     }
 
-    /// Joins a group that reads topics. A group that is new to a topic starts with the oldest message that is there.
+    /// Joins a group that reads topics.
+    ///
+    /// A group that is new to a topic starts with the oldest message that is there.
     ///
     /// - Parameters:
     ///   - topics: The topics to read.
     ///   - group: The group to join.
     /// - Returns: The member's own end.
+    /// - Throws: Nothing by itself.
     public func subscribe(to topics: [Topic], as group: ConsumerGroup) async throws -> InMemorySubscription {
         try fence?.check("subscribe")
         var seen: Set<Topic> = []
@@ -158,6 +164,21 @@ public struct InMemoryTransport: Transport {
     /// - Parameter faults: What goes wrong, and how often.
     public func setFaults(_ faults: TransportFaults) {
         engine.setFaults(faults)
+    }
+
+    /// Puts bytes that are no message into a topic, as a program that does not know the form would.
+    ///
+    /// They reach every group as ``Delivery/Content/undecodable(_:headers:_:)``, and so test what becomes of such bytes.
+    ///
+    /// - Parameters:
+    ///   - bytes: The bytes.
+    ///   - headers: What travels beside them.
+    ///   - topic: The topic.
+    public func inject(_ bytes: Bytes, headers: Headers = Headers(), into topic: Topic) {
+        let error = MessageError(
+            .invalidEnvelope, "What arrived in the topic '\(topic)' is no message. Find out what put it there."
+        )
+        engine.topic(topic).store(StoredMessage.Foreign(bytes: bytes, headers: headers, error: error))
     }
 
     /// The messages that were rejected, the newest at the end, as many as the capacity.

@@ -14,7 +14,7 @@ final class InMemoryTransportEngine: Sendable {
         let mostMessageBytes: Int?
         let mostHeaderBytes: Int?
 
-        /// The lane of a key: the same in every process. Messages without a key have one of their own.
+        /// The lane of a key, the same in every process; messages without a key have one of their own.
         func lane(for key: PartitionKey?) -> Int {
             guard let key else { return partitions }
             // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
@@ -27,7 +27,7 @@ final class InMemoryTransportEngine: Sendable {
     }
 
     let settings: Settings
-    let numbers = DeliveryNumbers()
+    private let numbers = DeliveryNumbers()
     private let givenRuntime: Runtime?
     private let topics = Mutex<[Topic: InMemoryTopic]>([:])
     private let faults: Mutex<TransportFaults>
@@ -48,7 +48,7 @@ final class InMemoryTransportEngine: Sendable {
     func topic(_ name: Topic) -> InMemoryTopic {
         topics.withLock { topics in
             if let topic = topics[name] { return topic }
-            let topic = InMemoryTopic(name, engine: self)
+            let topic = InMemoryTopic(name, settings: settings, numbers: numbers)
             topics[name] = topic
             return topic
         }
@@ -71,24 +71,42 @@ final class InMemoryTransportEngine: Sendable {
             let verdict = check.verdict(on: envelopes[index])
             results.append(verdict.result)
             if verdict.isStored, envelopes[start].attributes.topic == envelopes[index].attributes.topic { continue }
-            try await store(envelopes[start..<index], fence: fence)
+            if start < index { try await store(envelopes[start..<index], fence: fence) }
             start = verdict.isStored ? index : index + 1
         }
-        try await store(envelopes[start...], fence: fence)
+        if start < envelopes.count { try await store(envelopes[start...], fence: fence) }
         return results
     }
 
     private func store(_ envelopes: ArraySlice<Envelope<Bytes>>, fence: (any EffectFence)?) async throws {
-        guard let topic = envelopes.first?.attributes.topic else { return }
-        let dropped = try await self.topic(topic).store(envelopes, fence: fence)
+        guard let name = envelopes.first?.attributes.topic else { return }
+        let topic = topic(name)
+        var stored = topic.store(envelopes, isAdmitted: false)
+        finish(envelopes, stored)
+        var rest = envelopes
+        while let waiter = stored.waiter {
+            rest = rest.dropFirst(stored.count)
+            guard await topic.waitForRoom(waiter) else { throw CancellationError() }
+            do {
+                try fence?.check("publish")
+            } catch {
+                _ = topic.store([], isAdmitted: true)
+                throw error
+            }
+            stored = topic.store(rest, isAdmitted: true)
+            finish(rest, stored)
+        }
+    }
+
+    private func finish(_ envelopes: ArraySlice<Envelope<Bytes>>, _ stored: InMemoryTopic.Stored) {
         if hasObservers.load(ordering: .acquiring) {
             let observers = observers.withLock { $0 }
-            for envelope in envelopes {
+            for envelope in envelopes.prefix(stored.count) {
                 for observer in observers { observer(envelope) }
             }
         }
-        if !dropped.isEmpty, let instrument = runtime.instrument {
-            for envelope in dropped { instrument.record(MessageDropped(envelope.attributes)) }
+        if !stored.dropped.isEmpty, let instrument = runtime.instrument {
+            for envelope in stored.dropped { instrument.record(MessageDropped(envelope.attributes)) }
         }
     }
 

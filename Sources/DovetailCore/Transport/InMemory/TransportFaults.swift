@@ -18,17 +18,20 @@ public struct TransportFaults: Sendable, Hashable {
     /// The share of deliveries that come twice, the second time while the first may still be handled.
     public var duplicate: Double
 
-    /// The share of messages that come late. Later messages of their key wait for them.
+    /// The share of messages that come late; later messages of their key wait for them.
     public var delay: Double
 
     /// The longest time by which a message comes late.
     public var longestDelay: Duration
 
-    /// The share of messages that later ones overtake, also of the same key. This breaks the order that the transport
+    /// The share of messages that later ones overtake, also of the same key.
+    ///
+    /// This breaks the order that the transport
     /// otherwise keeps.
     public var reorder: Double
 
     /// The share of deliveries that vanish on their way to the member and come again after the transport's redelivery delay.
+    ///
     /// Later messages of their key wait for them.
     public var lose: Double
 
