@@ -24,8 +24,8 @@ let rooms: [(name: String, uses: [String])] = [
 /// The test targets: one for each room, the conformance checks, and the code of the README.
 let tests: [(name: String, uses: [String])] = [
     ("DovetailCoreTests", ["DovetailCore", "DovetailTesting"]),
-    ("DovetailConsumerTests", ["DovetailConsumer", "DovetailTesting"]),
-    ("DovetailResilienceTests", ["DovetailResilience", "DovetailTesting"]),
+    ("DovetailConsumerTests", ["DovetailCore", "DovetailConsumer", "DovetailSimulation", "DovetailTesting"]),
+    ("DovetailResilienceTests", ["DovetailCore", "DovetailResilience", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailOutboxTests", ["DovetailOutbox", "DovetailTesting"]),
     ("DovetailIdempotencyTests", ["DovetailIdempotency", "DovetailTesting"]),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),

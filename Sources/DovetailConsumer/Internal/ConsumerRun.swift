@@ -70,7 +70,9 @@ final class ConsumerRun: Sendable {
     func run() async throws {
         guard let subscription = try await subscribe() else { return }
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.part { try await self.untilStopped { try await self.pull(from: subscription) } } }
+            group.addTask {
+                await self.part { try await self.untilStopped { try await self.pull(from: subscription) } }
+            }
             group.addTask { await self.part { try await self.settle(on: subscription) } }
             group.addTask { await self.handleAll() }
         }

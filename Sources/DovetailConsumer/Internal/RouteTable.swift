@@ -27,12 +27,14 @@ struct RouteTable: Sendable {
     init(_ list: [On], of consumer: String) throws(ConsumerError) {
         guard !consumer.isEmpty else {
             throw ConsumerError(
-                .invalidName, "A consumer has an empty name. Give it one that stays the same for the life of the service.")
+                .invalidName,
+                "A consumer has an empty name. Give it one that stays the same for the life of the service.")
         }
         guard !list.isEmpty else {
             throw ConsumerError(
                 .noRoutes,
-                "The consumer '\(consumer)' has no route. Add one such as `On(OrderPlaced.self) { order, context in … }`.")
+                "The consumer '\(consumer)' has no route. Add one such as `On(OrderPlaced.self) { order, context in … }`."
+            )
         }
         var routes: [Key: On] = [:]
         var majors: [MessageType: [Int]] = [:]

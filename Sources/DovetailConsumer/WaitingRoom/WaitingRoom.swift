@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DovetailCore
+import DovetailCore
 
-/// Placeholder.
-public struct WaitingRoom: Sendable {}
+/// Where messages wait for a retry in order.
+public struct WaitingRoom: Sendable {
+}

@@ -17,8 +17,7 @@ package func withCancellationShield<Result: Sendable>(
     _ body: @escaping @Sendable () async throws -> Result,
     onCancel: @escaping @Sendable () -> Void
 ) async throws -> Result {
-    let executor = withUnsafeCurrentTask { $0?.unownedTaskExecutor }.map(CallersExecutor.init)
-    let task = Task(executorPreference: executor) { try await body() }
+    let task = Task(executorPreference: preferredExecutor) { try await body() }
     let abort = AbortSwitch.current
     let registration = abort?.add { task.cancel() }
     defer { if let registration { abort?.remove(registration) } }
@@ -70,18 +69,8 @@ package final class AbortSwitch: Sendable {
     }
 }
 
-/// Stands for the executor the caller prefers, which the caller keeps alive while it waits.
-private final class CallersExecutor: TaskExecutor {
-    private let unowned: UnownedTaskExecutor
-
-    init(_ unowned: UnownedTaskExecutor) {
-        self.unowned = unowned
-    }
-
-    /// Not called: jobs go to the executor that `asUnownedTaskExecutor` names.
-    func enqueue(_ job: consuming ExecutorJob) {
-        UnownedJob(job).runSynchronously(on: unowned)
-    }
-
-    func asUnownedTaskExecutor() -> UnownedTaskExecutor { unowned }
+/// The executor that the current task prefers, such as that of a simulation.
+private var preferredExecutor: (any TaskExecutor)? {
+    guard #available(macOS 26.4, iOS 26.4, watchOS 26.4, tvOS 26.4, visionOS 26.4, *) else { return nil }
+    return withUnsafeCurrentTask { $0?.unownedTaskExecutor }?.asTaskExecutor()
 }
