@@ -68,7 +68,7 @@ public final class Simulation: Sendable {
 
     let escapeGuard: EscapeGuard
     private let waiters = ProgressWaiters()
-    private let watches = Mutex<[@Sendable () -> [String]]>([])
+    private let watches = Mutex<[Watch]>([])
     private let remarks = Mutex<[@Sendable () -> [String]]>([])
     private let jobCount = Atomic<Int>(0)
 
@@ -172,7 +172,7 @@ public final class Simulation: Sendable {
                 continue
             }
             if hasEnded.isSet { return nil }
-            if waiters.waitsForQuiet, inFlight.isEmpty {
+            if waiters.waitsForQuiet, isQuiet {
                 waiters.resumeQuiet()
                 continue
             }
@@ -236,7 +236,21 @@ public final class Simulation: Sendable {
     ///
     /// - Parameter pending: Names what is not done yet. Called between jobs, often; must be quick and have no effects.
     public func watch(_ pending: @escaping @Sendable () -> [String]) {
-        watches.withLock { $0.append(pending) }
+        watch(isPending: { !pending().isEmpty }, pending: pending)
+    }
+
+    /// Adds to what must be done, with a cheaper way to ask whether anything is.
+    func watch(isPending: @escaping @Sendable () -> Bool, pending: @escaping @Sendable () -> [String]) {
+        watches.withLock { $0.append(Watch(isPending: isPending, pending: pending)) }
+    }
+
+    private struct Watch: Sendable {
+        let isPending: @Sendable () -> Bool
+        let pending: @Sendable () -> [String]
+    }
+
+    private var isQuiet: Bool {
+        !watches.withLock { $0 }.contains { $0.isPending() }
     }
 
     /// Adds to what a run that failed tells beside what is in flight.
@@ -246,7 +260,7 @@ public final class Simulation: Sendable {
 
     /// What is watched and not done yet.
     public var inFlight: [String] {
-        watches.withLock { $0 }.flatMap { $0() }
+        watches.withLock { $0 }.flatMap { $0.pending() }
     }
 
     /// Waits until nothing is ready to run and nothing that is watched is left to do.

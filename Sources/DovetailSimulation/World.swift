@@ -62,9 +62,11 @@ public final class World: Sendable {
             runtime: simulation.runtime,
             seed: simulation.seed
         )
-        simulation.watch {
-            bus.pendingWork.map { "\($0.count) of '\($0.topic)' for the group '\($0.group)'" } + databases.pendingWork
-        }
+        simulation.watch(
+            isPending: { bus.hasPendingWork },
+            pending: { bus.pendingWork.map { "\($0.count) of '\($0.topic)' for the group '\($0.group)'" } }
+        )
+        simulation.watch(isPending: { databases.hasPendingWork }, pending: { databases.pendingWork })
         simulation.watch { [weak self] in self?.nodes.withLock { $0 }.compactMap(\.inFlight) ?? [] }
         simulation.remark { [weak self] in self?.nodes.withLock { $0 }.compactMap(\.remark) ?? [] }
     }
@@ -243,8 +245,8 @@ public final class World: Sendable {
         }
     }
 
-    /// Waits until nothing is ready to run, no group has a message that is not settled, no database has work that is not
-    /// done, and no crashed service is to start again.
+    /// Waits until nothing is ready to run, no group has a message that is not settled, no database has an open transaction
+    /// or work that is not done, and no crashed service is to start again.
     ///
     /// Time passes only as long as something is in flight; see ``Simulation/untilQuiet(horizon:)``. A message that is
     /// scheduled for later is in flight.

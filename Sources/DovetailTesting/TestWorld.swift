@@ -48,7 +48,7 @@ public final class TestWorld: Sendable {
         seed: UInt64 = 0,
         order: SimulationExecutor.Order? = nil,
         start: Timestamp = VirtualTime.defaultStart,
-        limits: Simulation.Limits = Simulation.Limits(),
+        limits: Simulation.Limits = Simulation.Limits(jobs: 3_000_000),
         faults: TransportFaults = .none,
         crashes: CrashPlan = .none,
         instrument: (any Instrument)? = nil

@@ -148,6 +148,20 @@ import Testing
         #expect(error?.code == .stalled)
     }
 
+    @Test("An abandoned body that another thread resumes later harms nobody")
+    func resumedAfterTheEnd() async throws {
+        let waiting = Box<CheckedContinuation<Void, Never>?>(nil)
+        weak var executor: SimulationExecutor?
+        await #expect(throws: SimulationError.self) {
+            let simulation = Simulation(seed: 7, limits: .init(outsideGrace: .milliseconds(10)))
+            executor = simulation.executor
+            try await simulation.run { await withCheckedContinuation { waiting.value = $0 } }
+        }
+        // The body would run on an executor that nobody drains any more, so it must still be there to take the job.
+        #expect(executor != nil)
+        waiting.value?.resume()
+    }
+
     @Test("Work without end reaches a limit: of jobs, or of virtual time")
     func limits() async throws {
         let busy = await #expect(throws: SimulationError.self) {

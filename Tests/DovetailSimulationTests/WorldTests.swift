@@ -87,6 +87,23 @@ import Testing
         #expect(error?.inFlight == ["1 of 'test.order.placed' for the group 'forgetful'"])
     }
 
+    @Test("Quiet waits for an open transaction, of whomever")
+    func quietWaitsForTransaction() async throws {
+        let world = World(seed: 13)
+        try await world.run {
+            async let write: Void = world.database().withTransaction { tx in
+                try await world.database().table("charges", of: Charge.self)
+                    .put(Charge(orderID: "1"), at: "1", in: tx)
+                try await Runtime.current.time.sleep(for: .seconds(60))
+            }
+            try await world.advance(by: .seconds(1))
+            #expect(world.inFlight == ["1 open transactions of the database 'main'"])
+            try await world.untilQuiet()
+            #expect(try await world.database().chargeCount() == 1)
+            try await write
+        }
+    }
+
     // MARK: Crashes
 
     @Test("A crash rolls back the open transaction, and the next incarnation does the work")
@@ -291,6 +308,21 @@ import Testing
     }
 
     // MARK: Many
+
+    @Test("Nothing keeps a world alive after its last run")
+    func worldIsFreed() async throws {
+        weak var freed: World?
+        do {
+            let world = shop(seed: 14)
+            freed = world
+            try await world.run {
+                try await place(1, on: world)
+                try world.crash("payments")
+                try await world.untilQuiet()
+            }
+        }
+        #expect(freed == nil)
+    }
 
     @Test("A thousand worlds take seconds")
     func thousandWorlds() async throws {

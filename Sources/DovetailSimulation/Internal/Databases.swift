@@ -26,9 +26,13 @@ final class Databases: Sendable {
         databases.withLock { $0 }
     }
 
+    var hasPendingWork: Bool { all.contains(where: \.database.hasPendingWork) }
+
     var pendingWork: [String] {
         all.flatMap { name, database in
-            database.pendingWork.map { "\($0.count) in \($0.store) of the database '\(name)'" }
+            let open = database.openTransactions
+            return database.pendingWork.map { "\($0.count) in \($0.store) of the database '\(name)'" }
+                + (open == 0 ? [] : ["\(open) open transactions of the database '\(name)'"])
         }
     }
 }

@@ -151,6 +151,12 @@ extension InMemoryDatabase {
     /// What still wants to be done in its stores.
     package var pendingWork: [(store: String, count: Int)] { engine.pendingWork }
 
+    /// How many transactions that write have begun and not ended.
+    package var openTransactions: Int { engine.openTransactions }
+
+    /// Whether a transaction is open or a store has something to do.
+    package var hasPendingWork: Bool { engine.hasPendingWork }
+
     /// The clocks by which its stores measure leases.
     package var runtime: Runtime { engine.runtime ?? .current }
 }

@@ -166,6 +166,14 @@ final class InMemoryEngine: Sendable {
         }
     }
 
+    /// How many transactions that write have begun and not ended.
+    var openTransactions: Int { monitor.withLock(\.open.count) }
+
+    var hasPendingWork: Bool {
+        let (isOpen, stores) = monitor.withLock { (!$0.open.isEmpty, $0.stores) }
+        return isOpen || stores.values.contains { $0.pendingWork > 0 }
+    }
+
     var pendingWork: [(store: String, count: Int)] {
         monitor.withLock { $0.stores }.values
             .map { (store: String(describing: Swift.type(of: $0)), count: $0.pendingWork) }

@@ -253,6 +253,10 @@ final class InMemoryTopic: Sendable {
         }
     }
 
+    var hasPendingWork: Bool {
+        monitor.withLock { state in state.groups.contains { $0.backlog > 0 } }
+    }
+
     var pendingWork: [(topic: Topic, group: ConsumerGroup, count: Int)] {
         monitor.withLock(\.groups).filter { $0.backlog > 0 }.map { (name, $0.name, $0.backlog) }
     }

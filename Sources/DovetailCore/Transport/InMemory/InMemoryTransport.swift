@@ -190,6 +190,9 @@ public struct InMemoryTransport: Transport {
     /// The messages that groups have not settled yet, wherever they are: stored, handed out, delayed or lost on the way.
     package var pendingWork: [(topic: Topic, group: ConsumerGroup, count: Int)] { engine.pendingWork }
 
+    /// Whether a group has a message that it has not settled yet.
+    package var hasPendingWork: Bool { engine.hasPendingWork }
+
     /// Has a function called with each envelope after it was stored.
     package func onPublish(_ observer: @escaping @Sendable (Envelope<Bytes>) -> Void) {
         engine.observe(observer)

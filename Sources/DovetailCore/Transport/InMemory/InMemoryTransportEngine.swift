@@ -150,6 +150,10 @@ final class InMemoryTransportEngine: Sendable {
         return sum
     }
 
+    var hasPendingWork: Bool {
+        topics.withLock { $0 }.values.contains(where: \.hasPendingWork)
+    }
+
     var pendingWork: [(topic: Topic, group: ConsumerGroup, count: Int)] {
         allTopics.flatMap(\.pendingWork)
     }
