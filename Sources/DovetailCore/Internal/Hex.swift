@@ -52,9 +52,9 @@ enum Hex {
 }
 
 /// Text of a UUID, shared by the versions we make.
-enum UUIDText {
+package enum UUIDText {
     /// The 36 characters of a UUID in lower case.
-    static func format(high: UInt64, low: UInt64) -> String {
+    package static func format(high: UInt64, low: UInt64) -> String {
         String(unsafeUninitializedCapacity: 36) { buffer in
             let raw = UnsafeMutableRawBufferPointer(buffer)
             let first = Hex.digits(of: UInt32(truncatingIfNeeded: high >> 32))
@@ -74,7 +74,7 @@ enum UUIDText {
     }
 
     /// The two halves of a UUID in its text form of either case, or `nil` if the bytes have another form.
-    static func parse(_ text: UnsafeBufferPointer<UInt8>) -> (high: UInt64, low: UInt64)? {
+    package static func parse(_ text: UnsafeBufferPointer<UInt8>) -> (high: UInt64, low: UInt64)? {
         guard text.count == 36, text[8] == UInt8(ascii: "-"), text[13] == UInt8(ascii: "-"),
             text[18] == UInt8(ascii: "-"), text[23] == UInt8(ascii: "-"),
             let first = Hex.parse(text, 0..<8), let second = Hex.parse(text, 9..<13),

@@ -112,7 +112,6 @@ final class InMemoryEngine: Sendable {
     }
 
     func lock(_ name: String, for transaction: UInt64) async throws {
-        guard concurrency == .readCommitted else { return }
         try await monitor.wait(in: \.lockWaiters) { state -> Void? in
             guard let holder = state.lockHolders[name], holder != transaction else {
                 state.lockHolders[name] = transaction

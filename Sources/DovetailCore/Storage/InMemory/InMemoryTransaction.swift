@@ -83,9 +83,10 @@ public final class InMemoryTransaction: DatabaseTransaction {
     /// Holds a named lock until the transaction ends, waiting for others that hold it.
     ///
     /// With one writer at a time there is no one to wait for.
-    package func lock(_ name: String) async throws {
+    package func lock(_ name: @autoclosure () -> String) async throws {
         try checkWritable()
-        try await engine.lock(name, for: number)
+        guard engine.concurrency != .oneWriter else { return }
+        try await engine.lock(name(), for: number)
     }
 
     func row(_ key: String, in table: String) throws -> StoredRow? {

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The recorded keys of all scopes.
+///
+/// Most keys are UUIDs, which take sixteen bytes instead of a string of 36.
+struct OnceKeys: Sendable {
+    private struct Keys: Sendable {
+        var uuids = ExpiringKeys<UUIDKey>()
+        var texts = ExpiringKeys<String>()
+    }
+
+    private var scopes: [IdempotencyScope: Keys] = [:]
+
+    func contains(_ key: IdempotencyKey, in scope: IdempotencyScope, at now: Int64) -> Bool {
+        guard let keys = scopes[scope] else { return false }
+        if let uuid = UUIDKey(key.rawValue) { return keys.uuids.contains(uuid, at: now) }
+        return keys.texts.contains(key.rawValue, at: now)
+    }
+
+    mutating func insert(_ key: IdempotencyKey, in scope: IdempotencyScope, at now: Int64, span: Int64) {
+        if let uuid = UUIDKey(key.rawValue) {
+            scopes[scope, default: Keys()].uuids.insert(uuid, at: now, span: span)
+        } else {
+            scopes[scope, default: Keys()].texts.insert(key.rawValue, at: now, span: span)
+        }
+    }
+
+    mutating func sweep(at now: Int64, limit: Int) -> Int {
+        var swept = 0
+        for scope in scopes.keys.sorted() where swept < limit {
+            guard var keys = scopes.removeValue(forKey: scope) else { continue }
+            swept += keys.uuids.sweep(at: now, limit: limit - swept)
+            swept += keys.texts.sweep(at: now, limit: limit - swept)
+            if !keys.uuids.isEmpty || !keys.texts.isEmpty { scopes[scope] = keys }
+        }
+        return swept
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DovetailConsumer
+public import DovetailCore
+
+extension On {
+    /// Takes messages of a type, each once: a repeat does nothing.
+    ///
+    /// The handler runs in a transaction that also records the message's key. Both commit, with all that the handler wrote and
+    /// published through its transaction, or neither. A repeat that comes while the first is being handled waits for it. What
+    /// the handler does outside the transaction, such as a call to another service, is not covered: give that call the
+    /// message's identifier as its own idempotency key.
+    ///
+    /// ```swift
+    /// On(OrderPlaced.self, once: database) { order, context, tx in
+    ///     try await ledger.put(Charge(cents: order.cents), at: order.orderID, in: tx)
+    ///     try await outbox.publish(PaymentSucceeded(orderID: order.orderID), in: tx)
+    /// }
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - message: The type of message.
+    ///   - topic: The topic to read; the one of the type if `nil`.
+    ///   - database: Where the handler writes and the keys are kept.
+    ///   - key: What two messages of this type have in common if they ask for the same; the message's identity if `nil`.
+    ///     A key is compared within the consumer and the type.
+    ///   - retention: How long keys are remembered. Must exceed the longest time after which a message may come again.
+    ///   - body: Handles a message. It may run again if its transaction was rolled back.
+    public init<M: Message, DB: IdempotencyDatabase>(
+        _ message: M.Type,
+        from topic: Topic? = nil,
+        once database: DB,
+        key: (@Sendable (M) throws -> IdempotencyKey)? = nil,
+        retention: Duration = IdempotencyRetention.standard,
+        _ body: @escaping @Sendable (M, MessageContext, DB.Transaction) async throws -> Void
+    ) {
+        self.init(type: M.type, version: M.version, topic: topic ?? M.topic, once: database, retention: retention) {
+            incoming in
+            let message = try await incoming.decode(M.self)
+            let key = try key?(message).within(M.type) ?? IdempotencyKey(of: incoming.envelope.attributes)
+            return (message, key)
+        } handle: { message, context, tx in
+            try await body(message, context, tx)
+        }
+    }
+
+    /// Takes messages of an older version as those of a newer one, each once: a repeat does nothing.
+    ///
+    /// - Parameters:
+    ///   - older: The older version.
+    ///   - newer: The version the handler is written for.
+    ///   - topic: The topic to read; the one of the older type if `nil`.
+    ///   - database: Where the handler writes and the keys are kept.
+    ///   - key: What two messages of this type have in common if they ask for the same; the message's identity if `nil`.
+    ///   - retention: How long keys are remembered.
+    ///   - body: Handles a message. It may run again if its transaction was rolled back.
+    public init<Older: LiftableMessage, DB: IdempotencyDatabase>(
+        _ older: Older.Type,
+        as newer: Older.Lifted.Type,
+        from topic: Topic? = nil,
+        once database: DB,
+        key: (@Sendable (Older.Lifted) throws -> IdempotencyKey)? = nil,
+        retention: Duration = IdempotencyRetention.standard,
+        _ body: @escaping @Sendable (Older.Lifted, MessageContext, DB.Transaction) async throws -> Void
+    ) {
+        self.init(
+            type: Older.type, version: Older.version, topic: topic ?? Older.topic, once: database, retention: retention
+        ) { incoming in
+            let message = try await incoming.decode(Older.self, as: newer)
+            let key =
+                try key?(message).within(Older.Lifted.type) ?? IdempotencyKey(of: incoming.envelope.attributes)
+            return (message, key)
+        } handle: { message, context, tx in
+            try await body(message, context, tx)
+        }
+    }
+
+    private init<Value: Sendable, DB: IdempotencyDatabase>(
+        type: MessageType,
+        version: MessageVersion,
+        topic: Topic,
+        once database: DB,
+        retention: Duration,
+        read: @escaping @Sendable (IncomingMessage) async throws -> (Value, IdempotencyKey),
+        handle: @escaping @Sendable (Value, MessageContext, DB.Transaction) async throws -> Void
+    ) {
+        self.init(type: type, version: version, topic: topic) { incoming in
+            // Read before the transaction begins: a codec may ask a registry.
+            let (message, key) = try await read(incoming)
+            let scope = IdempotencyScope(incoming.context.consumer)
+            let isNew = try await database.withTransaction { tx in
+                let isNew = try await database.idempotencyStore.record([key], in: scope, retention: retention, in: tx)
+                guard isNew == [true] else { return false }
+                try await handle(message, incoming.context, tx)
+                return true
+            }
+            if !isNew {
+                Runtime.current.instrument?.record(
+                    MessageDeduplicated(incoming.envelope.attributes, consumer: incoming.context.consumer)
+                )
+            }
+        }
+    }
+}
