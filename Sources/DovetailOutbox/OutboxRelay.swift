@@ -57,7 +57,8 @@ public struct OutboxRelay<DB: OutboxDatabase, Destination: Transport>: Service {
         let runtime = runtime ?? .current
         await Runtime.$current.withValue(runtime) {
             await RelayRun(
-                store: database.outboxStore, transport: transport, name: name, deadLetters: deadLetters, settings: settings,
+                store: database.outboxStore, transport: transport, name: name, deadLetters: deadLetters,
+                settings: settings,
                 runtime: runtime
             ).untilCancelled()
         }

@@ -8,7 +8,8 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String, Sendable {
             case transactionEnded, nestedTransaction, readOnlyTransaction, serializationFailure, deadlock
-            case versionConflict, undecodableRow, unencodableRow, leaseLost, unavailable, unsupported, foreignTransaction
+            case versionConflict, undecodableRow, unencodableRow, leaseLost, unavailable, unsupported,
+                foreignTransaction
         }
         private let base: Base
 

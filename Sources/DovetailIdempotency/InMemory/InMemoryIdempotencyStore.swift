@@ -138,7 +138,9 @@ public struct InMemoryIdempotencyStore: IdempotencyStore {
         let id = ReplayRecords.ID(scope: scope, key: key)
         try await database.withTransaction { tx in
             try await lock(key, in: scope, tx)
-            guard keys.replay({ records, now in records.holds(id, token: token, now: now) }) else { throw leaseLost(key) }
+            guard keys.replay({ records, now in records.holds(id, token: token, now: now) }) else {
+                throw leaseLost(key)
+            }
             tx.onCommit { [keys] in keys.replay { records, _ in records.release(id) } }
         }
     }

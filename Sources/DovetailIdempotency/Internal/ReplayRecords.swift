@@ -110,7 +110,8 @@ extension Duration {
     var milliseconds: Int64 {
         let (seconds, attoseconds) = max(.zero, self).components
         let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1000)
-        let (sum, overflowed) = whole.addingReportingOverflow((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+        let (sum, overflowed) = whole.addingReportingOverflow(
+            (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
         return overflow || overflowed ? .max : sum
     }
 }

@@ -143,7 +143,8 @@ struct OutboxQueue {
         }
         let nextDue = [waiting.first?.due, expiries.first?.due].compactMap { $0 }.min()
         return OutboxClaim(
-            rows: rows, token: FencingToken(number: lastToken), expiry: expiry, nextDue: nextDue.map { max(.zero, $0 - now) }
+            rows: rows, token: FencingToken(number: lastToken), expiry: expiry,
+            nextDue: nextDue.map { max(.zero, $0 - now) }
         )
     }
 
@@ -239,7 +240,9 @@ struct OutboxQueue {
         var places: [Int64: Int] = [:]
         for (place, row) in claim.rows.enumerated() { if let row { places[row.row.id] = place } }
         for id in ids {
-            guard let place = places.removeValue(forKey: id.number), let row = claim.rows[place].take() else { continue }
+            guard let place = places.removeValue(forKey: id.number), let row = claim.rows[place].take() else {
+                continue
+            }
             held.append((place, row))
         }
         claim.open -= held.count

@@ -165,10 +165,14 @@ final class RelayRun<Store: OutboxStore, Destination: Transport>: Sendable {
         let now = runtime.time.now()
         let letters = await capture(&sorted, now: now)
         let (token, rows) = (claim.token, sorted)
-        if !rows.published.isEmpty { await settle("complete") { try await self.store.complete(rows.published, token: token) } }
+        if !rows.published.isEmpty {
+            await settle("complete") { try await self.store.complete(rows.published, token: token) }
+        }
         if !letters.isEmpty { await settle("park") { try await self.store.park(letters, token: token) } }
         if !rows.failures.isEmpty { await settle("fail") { try await self.store.fail(rows.failures, token: token) } }
-        if !rows.untried.isEmpty { await settle("release") { try await self.store.release(rows.untried, token: token) } }
+        if !rows.untried.isEmpty {
+            await settle("release") { try await self.store.release(rows.untried, token: token) }
+        }
         if let instrument = runtime.instrument { tell(instrument, claim, results, now: now) }
         return !rows.published.isEmpty || !letters.isEmpty
     }
@@ -188,7 +192,8 @@ final class RelayRun<Store: OutboxStore, Destination: Transport>: Sendable {
         }
         if let instrument = runtime.instrument {
             for (place, letter) in letters.enumerated() {
-                instrument.record(OutboxParked(rows.givenUp[place].row.envelope.attributes, error: letter.failure.message))
+                instrument.record(
+                    OutboxParked(rows.givenUp[place].row.envelope.attributes, error: letter.failure.message))
                 instrument.record(MessageDeadLettered(letter))
             }
         }
