@@ -82,7 +82,9 @@ public struct OutboxFailure: Sendable, Hashable {
     /// The row.
     public var id: OutboxRow.ID
 
-    /// After how long it is to be tried again. A span, not a time, since the store's clock decides.
+    /// After how long it is to be tried again.
+    ///
+    /// A span, not a time, since the store's clock decides.
     public var retryAfter: Duration
 
     /// What went wrong, redacted.

@@ -7,7 +7,7 @@ public struct OutboxRelaySettings: Sendable {
     /// The most messages that are claimed, published and settled together.
     public var batchSize: Int
 
-    /// How many batches are under way at the same time. Those of one key never are.
+    /// How many batches are under way at the same time; those of one key never are.
     public var concurrency: Int
 
     /// The longest time until a message is noticed when no wake-up comes.
@@ -25,9 +25,9 @@ public struct OutboxRelaySettings: Sendable {
     /// message that is too large, goes there at once.
     public var retry: any RetryPolicy
 
-    /// How long batches that are under way at shutdown may take. What is not published by then is released.
+    /// How long batches that are under way at shutdown may take.
     ///
-    /// At most as long as the lease.
+    /// What is not published by then is released. At most as long as the lease.
     public var grace: Duration
 
     /// Creates settings.

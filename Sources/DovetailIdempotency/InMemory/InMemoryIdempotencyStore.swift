@@ -149,6 +149,7 @@ public struct InMemoryIdempotencyStore: IdempotencyStore {
     ///
     /// - Parameter limit: The most keys to forget.
     /// - Returns: How many were forgotten; `limit` if there may be more.
+    /// - Throws: What the fence of a simulated crash throws.
     public func sweep(limit: Int) async throws -> Int {
         try database.checkFence("sweep idempotency keys")
         return keys.sweep(limit: max(1, limit))

@@ -52,6 +52,7 @@ public struct InMemoryOutboxStore: OutboxStore {
     ///   - limit: The most rows to claim.
     ///   - lease: How long the claim is good.
     /// - Returns: The rows with the token that settles them.
+    /// - Throws: What the fence of a simulated crash throws.
     public func claim(limit: Int, lease: Duration) async throws -> OutboxClaim {
         try database.checkFence("claim outbox rows")
         return rows.change { $0.claim(limit: max(1, limit), lease: lease, now: $1) }
@@ -118,6 +119,7 @@ public struct InMemoryOutboxStore: OutboxStore {
     ///   - age: How long ago they must have been parked.
     ///   - limit: The most rows to forget.
     /// - Returns: How many were forgotten.
+    /// - Throws: What the fence of a simulated crash throws.
     public func sweep(olderThan age: Duration, limit: Int) async throws -> Int {
         try database.checkFence("sweep the outbox")
         return rows.change { $0.sweep(doneBefore: $1 - age, limit: limit) }

@@ -29,7 +29,7 @@ struct OutboxQueue {
         var attempts: Int32 = 0
     }
 
-    /// The rows of one key. At most one claim holds rows of it.
+    /// The rows of one key; at most one claim holds rows of it.
     private final class Lane {
         let key: LaneKey
         var rows = Deque<Row>()

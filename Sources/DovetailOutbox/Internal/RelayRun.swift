@@ -177,7 +177,7 @@ final class RelayRun<Store: OutboxStore, Destination: Transport>: Sendable {
         return !rows.published.isEmpty || !letters.isEmpty
     }
 
-    /// Hands the rows that are given up to the dead letters. If these cannot take them, they fail instead.
+    /// Hands the rows that are given up to the dead letters; they fail instead if these cannot take them.
     ///
     /// - Returns: The rows that the dead letters have.
     private func capture(_ rows: inout RelayedRows, now: Timestamp) async -> [OutboxRow.ID] {
