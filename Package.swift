@@ -33,8 +33,9 @@ let tests: [(name: String, uses: [String])] = [
     ("QuickStartTests", ["Dovetail", "DovetailTesting"]),
 ]
 
-let examples: [(name: String, uses: [String])] = [
-    ("OrderCheckout", ["Dovetail", "DovetailSimulation"])
+/// The examples: one executable each, run by `swift run NAME`, with the files that come along.
+let examples: [(name: String, uses: [String], files: [String])] = [
+    ("OrderCheckout", ["Dovetail", "DovetailSimulation"], ["orders.jsonl"])
 ]
 
 let package = Package(
@@ -51,7 +52,8 @@ let package = Package(
             .executableTarget(
                 name: example.name,
                 dependencies: example.uses.map { .target(name: $0) },
-                path: "Examples/\(example.name)"
+                path: "Examples/\(example.name)",
+                resources: example.files.map { .copy($0) }
             )
         },
     swiftLanguageModes: [.v6]

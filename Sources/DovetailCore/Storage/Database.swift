@@ -27,6 +27,7 @@ public protocol Database<Transaction>: Sendable {
     /// - Throws: What the body throws, after the roll-back; ``DatabaseError`` with
     ///   ``DatabaseError/Code/nestedTransaction`` when called from within a transaction of the same database, or with the
     ///   code of what failed; `CancellationError` if the task is cancelled before the body starts.
+    @discardableResult
     func withTransaction<Result>(
         isolation: IsolationLevel?,
         _ body: (Transaction) async throws -> Result
@@ -38,6 +39,7 @@ public protocol Database<Transaction>: Sendable {
     ///   ``DatabaseError/Code/readOnlyTransaction``.
     /// - Returns: What the body returned.
     /// - Throws: What the body throws; ``DatabaseError``.
+    @discardableResult
     func withReadTransaction<Result>(_ body: (Transaction) async throws -> Result) async throws -> Result
 }
 
@@ -47,6 +49,7 @@ extension Database {
     /// - Parameter body: Reads and writes through the transaction it is given.
     /// - Returns: What the body returned, after the commit.
     /// - Throws: What ``withTransaction(isolation:_:)`` throws.
+    @discardableResult
     public func withTransaction<Result>(
         _ body: (Transaction) async throws -> Result
     ) async throws -> Result {

@@ -65,6 +65,7 @@ public struct InMemoryDatabase: TableDatabase {
     /// - Returns: What the body returned, after the commit.
     /// - Throws: What the body throws, after the roll-back; ``DatabaseError`` with
     ///   ``DatabaseError/Code/nestedTransaction`` or ``DatabaseError/Code/serializationFailure``.
+    @discardableResult
     public func withTransaction<Result>(
         isolation: IsolationLevel?, _ body: (InMemoryTransaction) async throws -> Result
     ) async throws -> Result {
@@ -92,6 +93,7 @@ public struct InMemoryDatabase: TableDatabase {
     /// - Parameter body: Reads through the transaction it is given.
     /// - Returns: What the body returned.
     /// - Throws: What the body throws; ``DatabaseError`` with ``DatabaseError/Code/readOnlyTransaction`` if it writes.
+    @discardableResult
     public func withReadTransaction<Result>(
         _ body: (InMemoryTransaction) async throws -> Result
     ) async throws -> Result {
