@@ -25,7 +25,12 @@ struct Audit: Sendable {
 
     /// Reads the rows.
     ///
-    /// - Parameter accepted: How many orders were taken in, so that one that was never saved is missed.
+    /// - Parameters:
+    ///   - order: The database of the order service.
+    ///   - payment: The database of the payment service.
+    ///   - inventory: The database of the inventory service.
+    ///   - accepted: How many orders were taken in, so that one that was never saved is missed.
+    /// - Throws: `DatabaseError`.
     init<DB: ShopDatabase>(order: DB, payment: DB, inventory: DB, accepted: Int) async throws {
         var endings = try await Rows(Ending.self, in: order, named: "endings", orderID: \.orderID)
         var ledger = try await Rows(LedgerEntry.self, in: payment, named: "ledger", orderID: \.orderID)

@@ -3,7 +3,9 @@
 import Dovetail
 import Synchronization
 
-/// Counts what happens on the bus, for the report. The audit does not look at these figures.
+/// Counts what happens on the bus, for the report.
+///
+/// The audit does not look at these figures.
 final class Bookkeeper: Instrument {
     struct Figures: Sendable {
         var published = 0

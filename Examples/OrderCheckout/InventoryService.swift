@@ -2,7 +2,9 @@
 
 import Dovetail
 
-/// Goods set aside for an order. Each reservation has a row of its own, so that a second one would show.
+/// Goods set aside for an order.
+///
+/// Each reservation has a row of its own, so that a second one would show.
 struct Reservation: Codable, Sendable {
     let orderID: String
     let sku: String

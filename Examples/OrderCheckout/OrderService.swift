@@ -20,7 +20,9 @@ struct Order: Codable, Sendable {
     var state = State.placed
 }
 
-/// The end of an order. Written each time an order ends, under a key of its own, so that a second end would show.
+/// The end of an order.
+///
+/// Written each time an order ends, under a key of its own, so that a second end would show.
 struct Ending: Codable, Sendable {
     let orderID: String
     let state: Order.State

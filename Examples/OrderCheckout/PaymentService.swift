@@ -2,7 +2,9 @@
 
 import Dovetail
 
-/// A line of the ledger. The ledger only grows, under keys that never collide, so that a second charge would show.
+/// A line of the ledger.
+///
+/// The ledger only grows, under keys that never collide, so that a second charge would show.
 struct LedgerEntry: Codable, Sendable {
     enum Kind: String, Codable, Sendable {
         case charge, refund
