@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DovetailCore
+
+/// Gives a call a limited time.
+///
+/// When the time is over the call is cancelled and waited for, and whatever becomes of it then, the caller gets
+/// ``ResilienceError/Code/timedOut``: nothing that belongs to the call goes on behind its back. A call that pays no heed to
+/// its cancellation therefore holds the caller up for as long as it likes.
+///
+/// That the one who called was cancelled is not a timeout: it is what the call makes of it, as a rule a `CancellationError`.
+///
+/// ```swift
+/// let answer = try await Guarded(by: .timeout(.seconds(2))).call { try await api.ask() }
+/// ```
+public struct TimeoutGuard: Guard {
+    /// The time a call has.
+    public let limit: Duration
+
+    private let time: (any TimeSource)?
+
+    /// Creates a guard.
+    ///
+    /// - Parameters:
+    ///   - limit: The time a call has; with zero or less it is not made at all.
+    ///   - time: The clock to measure by; the one of the current runtime if `nil`.
+    public init(_ limit: Duration, time: (any TimeSource)? = nil) {
+        self.limit = limit
+        self.time = time
+    }
+
+    private enum Outcome<Result: Sendable>: Sendable {
+        case ended(Swift.Result<Result, any Error>)
+        case timeIsOver
+        case timerCancelled
+    }
+
+    /// Makes a call and gives it its time.
+    ///
+    /// - Parameter body: The call.
+    /// - Returns: What the call returned.
+    /// - Throws: What the call threw; ``ResilienceError`` with ``ResilienceError/Code/timedOut``.
+    public func call<Result: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        try Task.checkCancellation()
+        guard limit > .zero else { throw timedOut(cause: nil) }
+        let time = time ?? Runtime.current.time
+        let limit = limit
+        let outcome = await withTaskGroup(of: Outcome<Result>.self) { group -> Swift.Result<Result, any Error> in
+            group.addTask {
+                do {
+                    return .ended(.success(try await body()))
+                } catch {
+                    return .ended(.failure(error))
+                }
+            }
+            group.addTask {
+                do {
+                    try await time.sleep(for: limit)
+                    return .timeIsOver
+                } catch {
+                    return .timerCancelled
+                }
+            }
+            var isOver = false
+            for await outcome in group {
+                switch outcome {
+                case .ended(let result):
+                    group.cancelAll()
+                    guard isOver else { return result }
+                    if case .failure(let error) = result { return .failure(timedOut(cause: error)) }
+                    return .failure(timedOut(cause: nil))
+                case .timeIsOver:
+                    isOver = true
+                    group.cancelAll()
+                case .timerCancelled: break
+                }
+            }
+            return .failure(CancellationError())
+        }
+        return try outcome.get()
+    }
+
+    private func timedOut(cause: (any Error)?) -> ResilienceError {
+        Runtime.current.instrument?.record(CallTimedOut(limit: limit))
+        let isNews = cause.map { !($0 is CancellationError) } ?? false
+        return ResilienceError(
+            .timedOut,
+            "The call did not end within \(limit). Raise the limit if the other side needs longer, and look at what it waits for.",
+            cause: isNews ? cause : nil
+        )
+    }
+}
+
+extension Guard where Self == TimeoutGuard {
+    /// Gives a call a limited time.
+    ///
+    /// - Parameter limit: The time.
+    /// - Returns: The guard.
+    public static func timeout(_ limit: Duration) -> TimeoutGuard {
+        TimeoutGuard(limit)
+    }
+}
