@@ -93,8 +93,10 @@ public final class SimulationExecutor: TaskExecutor {
     ///
     /// - Returns: Whether one may have come.
     func waitForArrival(atMost limit: Duration) async -> Bool {
-        let came = try? await arrival.wait(atMost: limit, time: SystemTime())
-        return came == true || isReady
+        // A task of its own: the caller may be cancelled and must wait all the same, for its body to end in order.
+        let wait = Task { [arrival] in try await arrival.wait(atMost: limit, time: SystemTime()) }
+        let came = await wait.result
+        return (try? came.get()) == true || isReady
     }
 
     private static var currentThread: UInt {

@@ -38,12 +38,16 @@ extension Collection where Self == SimulatedWorlds {
     ///   - seeds: How many.
     ///   - faults: What goes wrong on the bus.
     ///   - crashes: When services crash by chance.
+    ///   - limits: How much a run may take before it is given up.
     /// - Returns: The worlds.
     public static func simulated(
-        seeds: Int, faults: TransportFaults = .none, crashes: CrashPlan = .none
+        seeds: Int,
+        faults: TransportFaults = .none,
+        crashes: CrashPlan = .none,
+        limits: Simulation.Limits = Simulation.Limits(jobs: 1_000_000)
     ) -> SimulatedWorlds {
         SimulatedWorlds(seeds: 0..<UInt64(Swift.max(0, seeds))) { seed in
-            TestWorld(seed: seed, faults: faults, crashes: crashes)
+            TestWorld(seed: seed, limits: limits, faults: faults, crashes: crashes)
         }
     }
 }

@@ -60,12 +60,16 @@ extension Trait where Self == SimulationTrait {
     ///   - seeds: How many.
     ///   - faults: What goes wrong on the bus.
     ///   - crashes: When services crash by chance.
+    ///   - limits: How much a run may take before it is given up.
     /// - Returns: The trait.
     public static func simulated(
-        seeds: Int, faults: TransportFaults = .none, crashes: CrashPlan = .none
+        seeds: Int,
+        faults: TransportFaults = .none,
+        crashes: CrashPlan = .none,
+        limits: Simulation.Limits = Simulation.Limits(jobs: 1_000_000)
     ) -> SimulationTrait {
         SimulationTrait(seeds: 0..<UInt64(max(0, seeds))) { seed in
-            TestWorld(seed: seed, faults: faults, crashes: crashes)
+            TestWorld(seed: seed, limits: limits, faults: faults, crashes: crashes)
         }
     }
 }

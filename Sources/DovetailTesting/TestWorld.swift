@@ -40,7 +40,7 @@ public final class TestWorld: Sendable {
     ///   - seed: Decides order, faults, crashes, random numbers and identifiers.
     ///   - order: Which of the jobs that are ready runs next; decided by the seed if `nil`.
     ///   - start: The wall-clock time at which it begins.
-    ///   - limits: How much a run may take before it is given up.
+    ///   - limits: How much a run may take before it is given up; a million jobs unless given.
     ///   - faults: What goes wrong on the bus.
     ///   - crashes: When services crash by chance.
     ///   - instrument: Hears of everything that happens.
@@ -48,7 +48,7 @@ public final class TestWorld: Sendable {
         seed: UInt64 = 0,
         order: SimulationExecutor.Order? = nil,
         start: Timestamp = VirtualTime.defaultStart,
-        limits: Simulation.Limits = Simulation.Limits(jobs: 3_000_000),
+        limits: Simulation.Limits = Simulation.Limits(jobs: 1_000_000),
         faults: TransportFaults = .none,
         crashes: CrashPlan = .none,
         instrument: (any Instrument)? = nil

@@ -24,6 +24,33 @@ import Testing
         #expect(runs.count == 20)
     }
 
+    @Test("Different seeds interleave the same tasks differently, the same seed in the same way")
+    func interleavings() async throws {
+        func interleaving(_ seed: UInt64) async throws -> [String] {
+            let trace = Trace()
+            try await Simulation(seed: seed).run {
+                await withTaskGroup(of: Void.self) { group in
+                    for task in 0..<5 {
+                        group.addTask {
+                            for step in 0..<5 {
+                                trace.add("\(task).\(step)")
+                                await Task.yield()
+                            }
+                        }
+                    }
+                }
+            }
+            return trace.lines
+        }
+        var seen: Set<[String]> = []
+        for seed in 0..<100 as Range<UInt64> {
+            let first = try await interleaving(seed)
+            #expect(try await interleaving(seed) == first)
+            seen.insert(first)
+        }
+        #expect(seen.count == 100)
+    }
+
     @Test("In the order first come first served, every seed gives the same order")
     func firstComeFirstServed() async throws {
         let lines = try await (0..<5 as Range<UInt64>).asyncMap { seed in
@@ -211,6 +238,28 @@ import Testing
         }
     }
 
+    @Test("A cancelled caller still waits for a body that another thread brings to its end")
+    func cancelledWhileOutside() async throws {
+        let waiting = Box<CheckedContinuation<Void, Never>?>(nil)
+        let started = WakeUp()
+        try await withThrowingTaskGroup(of: Int.self) { group in
+            group.addTask {
+                try await Simulation(seed: 9, limits: .init(outsideGrace: .seconds(30))).run {
+                    await withCheckedContinuation { continuation in
+                        waiting.value = continuation
+                        started.notify()
+                    }
+                    return 42
+                }
+            }
+            try await started.wait(atMost: .seconds(30), time: SystemTime())
+            group.cancelAll()
+            for _ in 0..<1000 { await Task.yield() }
+            waiting.value?.resume()
+            #expect(try await group.next() == 42)
+        }
+    }
+
     @Test("A simulation runs one body at a time, and time goes on from run to run")
     func oneAtATime() async throws {
         let simulation = Simulation(seed: 10)
@@ -234,7 +283,7 @@ import Testing
 
     @Test("Quiet is exact: it comes when nothing is in flight, however long that takes, and no later")
     func untilQuietIsExact() async throws {
-        let simulation = Simulation(seed: 11)
+        let simulation = Simulation(seed: 11, limits: .init(time: .seconds(7200)))
         let open = Box(0)
         simulation.watch { open.value > 0 ? ["\(open.value) jobs"] : [] }
         try await simulation.run {

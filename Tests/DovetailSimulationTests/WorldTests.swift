@@ -126,7 +126,7 @@ import Testing
 
     @Test("Every handle of a crashed incarnation refuses effects; those of the next one work")
     func crashedHandlesRefuse() async throws {
-        let world = World(seed: 5)
+        let world = World(seed: 5, limits: .init(time: .seconds(60)))
         let nodes = Box<[Node]>([])
         struct Idle: Service {
             func run() async throws { while true { try await Runtime.current.time.sleep(for: .seconds(1)) } }
@@ -176,6 +176,35 @@ import Testing
             try world.restart("payments")
             try await world.untilQuiet()
             #expect(try await world.database().chargeCount() == 1)
+        }
+    }
+
+    @Test("What a crashed service does on its way out has no effect, by handles of its own or by shared ones")
+    func lastWords() async throws {
+        struct Talkative: Service {
+            let bus: InMemoryTransport
+
+            func run() async throws {
+                do {
+                    while true { try await Runtime.current.time.sleep(for: .seconds(1)) }
+                } catch {
+                    _ = try? await Publisher(on: bus).publish(OrderPaid(orderID: "last words"))
+                    throw error
+                }
+            }
+        }
+        for seed in 0..<20 as Range<UInt64> {
+            let world = World(seed: seed)
+            world.add("own") { node in Talkative(bus: node.bus) }
+            world.add("shared") { _ in Talkative(bus: world.bus) }
+            try await world.run {
+                try await world.untilQuiet()
+                for service in ["own", "shared"] { try world.crash(service, downtime: .seconds(1)) }
+                try await world.untilQuiet()
+                #expect(world.bus.statistics.published == 0)
+            }
+            // Shut down in order, they are heard.
+            #expect(world.bus.statistics.published == 2)
         }
     }
 
