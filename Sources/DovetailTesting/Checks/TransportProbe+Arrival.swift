@@ -20,7 +20,7 @@ extension TransportProbe {
         var attributes = message(0).attributes
         attributes.source = "https://shop.example/bestellungen?zone=süd"
         attributes.type = "shop.order.placed"
-        attributes.version = "2.1"
+        attributes.version = MessageVersion(major: 2, minor: 1)
         attributes.subject = "заказ 7"
         attributes.time = Timestamp(rfc3339: "2026-03-01T09:30:00.123456789Z")
         attributes.expiry = Timestamp(rfc3339: "2199-12-31T23:59:59Z")
@@ -51,7 +51,7 @@ extension TransportProbe {
     private func compare(_ copy: Envelope<Bytes>, with original: Envelope<Bytes>) throws {
         func same<Value: Equatable>(_ name: String, _ value: (EnvelopeAttributes) -> Value) throws {
             let (expected, found) = (value(original.attributes), value(copy.attributes))
-            try require(expected == found, "The \(name) was published as \(expected) and arrived as \(found).")
+            try require(expected == found, "Published with the \(name) \(expected), arrived with \(found).")
         }
         try same("source", \.source)
         try same("type", \.type)

@@ -179,7 +179,7 @@ struct InMemoryGroup: Sendable {
             return nil
         }
         let number = handOut(message, to: member, hand: &hand)
-        if let copy = hand.repeated(message) {
+        if isNew, let copy = hand.repeated(message) {
             backlog += 1
             comeAgain(copy, in: hand.lane)
         }

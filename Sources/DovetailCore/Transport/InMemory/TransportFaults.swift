@@ -15,7 +15,7 @@ public struct TransportFaults: Sendable, Hashable {
     /// The share of failed envelopes that are stored all the same, as when the answer of a broker is lost.
     public var storedAnyway: Double
 
-    /// The share of deliveries that come twice, the second time while the first may still be handled.
+    /// The share of messages that come twice, the second time while the first may still be handled.
     public var duplicate: Double
 
     /// The share of messages that come late; later messages of their key wait for them.
