@@ -207,6 +207,10 @@ struct InMemoryDeliveryTests {
         try await first.settle(foreign.acknowledged)
         try await second.settle(own.acknowledged)
         #expect(transport.pendingWork.map(\.count) == [1, 1])
+        let colleague = try await transport.join()
+        try await colleague.settle(own.acknowledged)
+        await colleague.close()
+        #expect(transport.pendingWork.map(\.count) == [1, 1])
         try await first.settle(own.acknowledged)
         #expect(transport.pendingWork.map(\.topic) == ["others"])
     }
@@ -229,6 +233,78 @@ struct InMemoryDeliveryTests {
         #expect(statistics.acknowledged == 2)
         #expect(statistics.retried == 1)
         #expect(statistics.rejected == 1)
+    }
+
+    @Test("A member that was woken for more than it takes passes the rest on")
+    func wakeUpIsPassedOn() async throws {
+        try await simulated {
+            let transport = InMemoryTransport()
+            let both = try await transport.join(topics: ["first", "second"])
+            let other = try await transport.join(topics: ["second"])
+            async let fromBoth = both.next(atMost: 1)
+            try await Runtime.current.time.sleep(for: .seconds(1))
+            async let fromOther = other.next(atMost: 1)
+            try await Runtime.current.time.sleep(for: .seconds(1))
+            _ = try await transport.publish([numbered(1, topic: "first"), numbered(2, topic: "second")])
+            #expect(try await fromBoth.numbers == [1])
+            #expect(try await fromOther.numbers == [2])
+        }
+    }
+
+    @Test("A member whose wait was cancelled as it was woken passes the work on")
+    func cancelledWaitPassesWorkOn() async throws {
+        for seed in 0..<20 as Range<UInt64> {
+            try await simulated(seed: seed) {
+                let transport = InMemoryTransport()
+                let (first, second) = (try await transport.join(), try await transport.join())
+                try await withThrowingTaskGroup(of: [Int].self) { group in
+                    group.addTask { (try? await first.next(atMost: 1).numbers) ?? [] }
+                    try await Runtime.current.time.sleep(for: .seconds(1))
+                    async let fromSecond = second.next(atMost: 1)
+                    try await Runtime.current.time.sleep(for: .seconds(1))
+                    _ = try await transport.publish([numbered(0)])
+                    group.cancelAll()
+                    if try await group.next() == [] {
+                        #expect(try await fromSecond.numbers == [0])
+                    } else {
+                        await second.close()
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("A waiting member hears of a message that another one gave back for later")
+    func waitingMembersHearOfDelays() async throws {
+        try await simulated {
+            let transport = InMemoryTransport()
+            let (first, second) = (try await transport.join(), try await transport.join())
+            _ = try await transport.publish(numbered(0..<2))
+            let deliveries = try await first.next(atMost: 2)
+            async let received = second.next(atMost: 1)
+            try await Runtime.current.time.sleep(for: .seconds(1))
+            let started = Runtime.current.time.monotonic()
+            try await first.settle([.retry(deliveries[0].id, after: .seconds(60))])
+            try await Runtime.current.time.sleep(for: .seconds(1))
+            // Earlier than what the member knows of.
+            try await first.settle([.retry(deliveries[1].id, after: .seconds(10))])
+            #expect(try await received.numbers == [1])
+            #expect(Runtime.current.time.monotonic() - started == .seconds(11))
+        }
+    }
+
+    @Test("A lane that becomes free is read by a member that waits")
+    func freedLaneIsRead() async throws {
+        try await simulated {
+            let transport = InMemoryTransport()
+            let (first, second) = (try await transport.join(), try await transport.join())
+            _ = try await transport.publish(numbered(0..<2, key: "a"))
+            let delivery = try await first.next(atMost: 1)
+            async let received = second.next(atMost: 1)
+            try await Runtime.current.time.sleep(for: .seconds(1))
+            try await first.settle(delivery.acknowledged)
+            #expect(try await received.numbers == [1])
+        }
     }
 
     @Test("A subscription to no topic ends when it is closed")

@@ -66,6 +66,9 @@ struct InMemoryGroup: Sendable {
         inFlight = InFlightTable(numbers: numbers)
     }
 
+    /// How many more messages can be in the hands of members.
+    var room: Int { inFlight.room }
+
     /// When the earliest message comes that waits for its time; `nil` if none does.
     var earliestLater: MonotonicInstant? { later.earliest }
 
@@ -172,6 +175,8 @@ struct InMemoryGroup: Sendable {
     }
 
     /// Hands a message out, unless a fault keeps it back.
+    ///
+    /// - Returns: The number of the delivery.
     private mutating func offer(
         _ message: PendingMessage, to member: InMemoryMember, hand: inout HandOut
     ) -> UInt64? {

@@ -163,7 +163,8 @@ final class InMemoryTopic: Sendable {
             if member.isClosed { return (.deliveries([]), nil) }
             if now == nil, state.groups[group].earliestLater != nil { return (.needsTime, nil) }
             var hand = HandOut(
-                topic: name, limit: limit, now: now, redeliveryDelay: settings.redeliveryDelay, dice: dice
+                topic: name, limit: min(limit, state.groups[group].room), now: now,
+                redeliveryDelay: settings.redeliveryDelay, dice: dice
             )
             let isKept = settings.retention == .all
             state.groups[group].take(
