@@ -166,7 +166,7 @@ public struct Idempotency<DB: IdempotencyDatabase>: Sendable {
         }
     }
 
-    /// After a failure: records it, or leaves the key free. A cancelled request does so too.
+    /// Records a failure, or leaves the key free, also if the request was cancelled.
     private func end<Answer: Codable & Sendable>(
         _ key: IdempotencyKey, _ token: FencingToken, after error: any Error, isAnswer: Bool, as type: Answer.Type
     ) async throws {
@@ -219,7 +219,9 @@ public struct Idempotency<DB: IdempotencyDatabase>: Sendable {
             throw IdempotencyError.undecodable(key, as: Answer.self, cause: error)
         }
         if let answer = recorded.answers.first { return answer }
-        guard let failure = recorded.failure else { throw IdempotencyError.undecodable(key, as: Answer.self, cause: nil) }
+        guard let failure = recorded.failure else {
+            throw IdempotencyError.undecodable(key, as: Answer.self, cause: nil)
+        }
         throw IdempotencyError(
             .recordedFailure,
             "The request with the key '\(key)' failed before: \(failure.message) Use a new key to try again.",

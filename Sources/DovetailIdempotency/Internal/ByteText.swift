@@ -15,7 +15,9 @@ struct ByteText: Hashable, Sendable {
     }
 
     func hash(into hasher: inout Hasher) {
-        let isDone: Void? = text.utf8.withContiguousStorageIfAvailable { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        let isDone: Void? = text.utf8.withContiguousStorageIfAvailable {
+            hasher.combine(bytes: UnsafeRawBufferPointer($0))
+        }
         if isDone == nil { for byte in text.utf8 { hasher.combine(byte) } }
         hasher.combine(text.utf8.count)
     }

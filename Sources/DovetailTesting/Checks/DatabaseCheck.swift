@@ -92,7 +92,7 @@ public enum DatabaseCheck: String, CaseIterable, Sendable, CustomTestStringConve
         sourceLocation: SourceLocation = #_sourceLocation,
         on make: @Sendable () async throws -> DB
     ) async throws {
-        try await CheckProbe.record(rawValue, at: sourceLocation) { try await verify(patience: patience, on: make) }
+        try await CheckProbe.record(at: sourceLocation) { try await verify(patience: patience, on: make) }
     }
 
     /// Runs the check anywhere, also outside tests.
@@ -100,29 +100,31 @@ public enum DatabaseCheck: String, CaseIterable, Sendable, CustomTestStringConve
     /// - Parameters:
     ///   - patience: How long to wait.
     ///   - make: Opens a database; called once, or twice for two different ones.
-    /// - Throws: ``CheckFailure`` if the promise is broken; what the database throws.
+    /// - Throws: ``CheckFailure`` if the promise is broken; `CancellationError`.
     public func verify<DB: TableDatabase>(
         patience: StoreCheckPatience = StoreCheckPatience(), on make: @Sendable () async throws -> DB
     ) async throws {
-        let probe = DatabaseProbe(CheckProbe(rawValue, patience: patience), on: try await make())
-        switch self {
-        case .committedIsVisible: try await probe.committedIsVisible()
-        case .rolledBackLeavesNothing: try await probe.rolledBackLeavesNothing()
-        case .uncommittedIsUnseen: try await probe.uncommittedIsUnseen()
-        case .ownWritesAreSeen: try await probe.ownWritesAreSeen()
-        case .nestedIsRefused: try await probe.nestedIsRefused()
-        case .endedIsRefused: try await probe.endedIsRefused()
-        case .foreignIsRefused: try await probe.foreignIsRefused(other: try await make())
-        case .readerCannotWrite: try await probe.readerCannotWrite()
-        case .readerSeesOneMoment: try await probe.readerSeesOneMoment()
-        case .readerDoesNotWait: try await probe.readerDoesNotWait()
-        case .afterCommitRunsAfterwards: try await probe.afterCommitRunsAfterwards()
-        case .afterCommitIsDropped: try await probe.afterCommitIsDropped()
-        case .concurrentTransactionsCommit: try await probe.concurrentTransactionsCommit()
-        case .checkedUpdatesAreNotLost: try await probe.checkedUpdatesAreNotLost()
-        case .serializableUpdatesAreNotLost: try await probe.serializableUpdatesAreNotLost()
-        case .cancelledDoesNotBegin: try await probe.cancelledDoesNotBegin()
-        case .cancelledWaitLeavesNothing: try await probe.cancelledWaitLeavesNothing()
+        try await CheckProbe.naming(rawValue) {
+            let probe = DatabaseProbe(CheckProbe(rawValue, patience: patience), on: try await make())
+            switch self {
+            case .committedIsVisible: try await probe.committedIsVisible()
+            case .rolledBackLeavesNothing: try await probe.rolledBackLeavesNothing()
+            case .uncommittedIsUnseen: try await probe.uncommittedIsUnseen()
+            case .ownWritesAreSeen: try await probe.ownWritesAreSeen()
+            case .nestedIsRefused: try await probe.nestedIsRefused()
+            case .endedIsRefused: try await probe.endedIsRefused()
+            case .foreignIsRefused: try await probe.foreignIsRefused(other: try await make())
+            case .readerCannotWrite: try await probe.readerCannotWrite()
+            case .readerSeesOneMoment: try await probe.readerSeesOneMoment()
+            case .readerDoesNotWait: try await probe.readerDoesNotWait()
+            case .afterCommitRunsAfterwards: try await probe.afterCommitRunsAfterwards()
+            case .afterCommitIsDropped: try await probe.afterCommitIsDropped()
+            case .concurrentTransactionsCommit: try await probe.concurrentTransactionsCommit()
+            case .checkedUpdatesAreNotLost: try await probe.checkedUpdatesAreNotLost()
+            case .serializableUpdatesAreNotLost: try await probe.serializableUpdatesAreNotLost()
+            case .cancelledDoesNotBegin: try await probe.cancelledDoesNotBegin()
+            case .cancelledWaitLeavesNothing: try await probe.cancelledWaitLeavesNothing()
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ public enum DeadLetterStoreCheck: String, CaseIterable, Sendable, CustomTestStri
         sourceLocation: SourceLocation = #_sourceLocation,
         on make: @Sendable () async throws -> DB
     ) async throws {
-        try await CheckProbe.record(rawValue, at: sourceLocation) { try await verify(patience: patience, on: make) }
+        try await CheckProbe.record(at: sourceLocation) { try await verify(patience: patience, on: make) }
     }
 
     /// Runs the check anywhere, also outside tests.
@@ -56,19 +56,21 @@ public enum DeadLetterStoreCheck: String, CaseIterable, Sendable, CustomTestStri
     /// - Parameters:
     ///   - patience: How long to wait.
     ///   - make: Opens a database without dead letters.
-    /// - Throws: ``CheckFailure`` if the promise is broken; what the database throws.
+    /// - Throws: ``CheckFailure`` if the promise is broken; `CancellationError`.
     public func verify<DB: DeadLetterDatabase>(
         patience: StoreCheckPatience = StoreCheckPatience(), on make: @Sendable () async throws -> DB
     ) async throws {
-        let probe = DeadLetterStoreProbe(CheckProbe(rawValue, patience: patience), on: try await make())
-        switch self {
-        case .keptAsItWas: try await probe.keptAsItWas()
-        case .undecodableIsKeptAsItCame: try await probe.undecodableIsKeptAsItCame()
-        case .rolledBackIsNotKept: try await probe.rolledBackIsNotKept()
-        case .uncommittedIsUnseen: try await probe.uncommittedIsUnseen()
-        case .keptOnce: try await probe.keptOnce()
-        case .listedInOrder: try await probe.listedInOrder()
-        case .counted: try await probe.counted()
+        try await CheckProbe.naming(rawValue) {
+            let probe = DeadLetterStoreProbe(CheckProbe(rawValue, patience: patience), on: try await make())
+            switch self {
+            case .keptAsItWas: try await probe.keptAsItWas()
+            case .undecodableIsKeptAsItCame: try await probe.undecodableIsKeptAsItCame()
+            case .rolledBackIsNotKept: try await probe.rolledBackIsNotKept()
+            case .uncommittedIsUnseen: try await probe.uncommittedIsUnseen()
+            case .keptOnce: try await probe.keptOnce()
+            case .listedInOrder: try await probe.listedInOrder()
+            case .counted: try await probe.counted()
+            }
         }
     }
 }

@@ -93,7 +93,7 @@ public enum IdempotencyStoreCheck: String, CaseIterable, Sendable, CustomTestStr
         sourceLocation: SourceLocation = #_sourceLocation,
         on make: @Sendable () async throws -> DB
     ) async throws {
-        try await CheckProbe.record(rawValue, at: sourceLocation) { try await verify(patience: patience, on: make) }
+        try await CheckProbe.record(at: sourceLocation) { try await verify(patience: patience, on: make) }
     }
 
     /// Runs the check anywhere, also outside tests.
@@ -101,32 +101,34 @@ public enum IdempotencyStoreCheck: String, CaseIterable, Sendable, CustomTestStr
     /// - Parameters:
     ///   - patience: How long to wait.
     ///   - make: Opens a database.
-    /// - Throws: ``CheckFailure`` if the promise is broken; what the database throws.
+    /// - Throws: ``CheckFailure`` if the promise is broken; `CancellationError`.
     public func verify<DB: IdempotencyDatabase>(
         patience: StoreCheckPatience = StoreCheckPatience(), on make: @Sendable () async throws -> DB
     ) async throws {
-        let probe = IdempotencyStoreProbe(CheckProbe(rawValue, patience: patience), on: try await make())
-        switch self {
-        case .repeatIsKnown: try await probe.repeatIsKnown()
-        case .rolledBackIsFree: try await probe.rolledBackIsFree()
-        case .repeatWithinTransactionIsKnown: try await probe.repeatWithinTransactionIsKnown()
-        case .repeatInFlightWaits: try await probe.repeatInFlightWaits()
-        case .repeatInFlightFollowsRollBack: try await probe.repeatInFlightFollowsRollBack()
-        case .oneOfManyIsNew: try await probe.oneOfManyIsNew()
-        case .scopesAreSeparate: try await probe.scopesAreSeparate()
-        case .keysAreBytes: try await probe.keysAreBytes()
-        case .keyIsForgottenInTime: try await probe.keyIsForgottenInTime()
-        case .answerIsReplayed: try await probe.answerIsReplayed()
-        case .otherFingerprintIsTold: try await probe.otherFingerprintIsTold()
-        case .releasedIsFree: try await probe.releasedIsFree()
-        case .oneOfManyReserves: try await probe.oneOfManyReserves()
-        case .expiredCanBeTakenOver: try await probe.expiredCanBeTakenOver()
-        case .lateAnswerIsRefused: try await probe.lateAnswerIsRefused()
-        case .lateButFirstIsAccepted: try await probe.lateButFirstIsAccepted()
-        case .renewedIsKept: try await probe.renewedIsKept()
-        case .rolledBackAnswerIsNotRecorded: try await probe.rolledBackAnswerIsNotRecorded()
-        case .answerIsForgottenInTime: try await probe.answerIsForgottenInTime()
-        case .sweepIsBounded: try await probe.sweepIsBounded()
+        try await CheckProbe.naming(rawValue) {
+            let probe = IdempotencyStoreProbe(CheckProbe(rawValue, patience: patience), on: try await make())
+            switch self {
+            case .repeatIsKnown: try await probe.repeatIsKnown()
+            case .rolledBackIsFree: try await probe.rolledBackIsFree()
+            case .repeatWithinTransactionIsKnown: try await probe.repeatWithinTransactionIsKnown()
+            case .repeatInFlightWaits: try await probe.repeatInFlightWaits()
+            case .repeatInFlightFollowsRollBack: try await probe.repeatInFlightFollowsRollBack()
+            case .oneOfManyIsNew: try await probe.oneOfManyIsNew()
+            case .scopesAreSeparate: try await probe.scopesAreSeparate()
+            case .keysAreBytes: try await probe.keysAreBytes()
+            case .keyIsForgottenInTime: try await probe.keyIsForgottenInTime()
+            case .answerIsReplayed: try await probe.answerIsReplayed()
+            case .otherFingerprintIsTold: try await probe.otherFingerprintIsTold()
+            case .releasedIsFree: try await probe.releasedIsFree()
+            case .oneOfManyReserves: try await probe.oneOfManyReserves()
+            case .expiredCanBeTakenOver: try await probe.expiredCanBeTakenOver()
+            case .lateAnswerIsRefused: try await probe.lateAnswerIsRefused()
+            case .lateButFirstIsAccepted: try await probe.lateButFirstIsAccepted()
+            case .renewedIsKept: try await probe.renewedIsKept()
+            case .rolledBackAnswerIsNotRecorded: try await probe.rolledBackAnswerIsNotRecorded()
+            case .answerIsForgottenInTime: try await probe.answerIsForgottenInTime()
+            case .sweepIsBounded: try await probe.sweepIsBounded()
+            }
         }
     }
 }

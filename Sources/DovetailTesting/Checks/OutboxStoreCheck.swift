@@ -112,7 +112,7 @@ public enum OutboxStoreCheck: String, CaseIterable, Sendable, CustomTestStringCo
         sourceLocation: SourceLocation = #_sourceLocation,
         on make: @Sendable () async throws -> DB
     ) async throws {
-        try await CheckProbe.record(rawValue, at: sourceLocation) { try await verify(patience: patience, on: make) }
+        try await CheckProbe.record(at: sourceLocation) { try await verify(patience: patience, on: make) }
     }
 
     /// Runs the check anywhere, also outside tests.
@@ -120,37 +120,39 @@ public enum OutboxStoreCheck: String, CaseIterable, Sendable, CustomTestStringCo
     /// - Parameters:
     ///   - patience: How long to wait.
     ///   - make: Opens a database with an empty outbox.
-    /// - Throws: ``CheckFailure`` if the promise is broken; what the database throws.
+    /// - Throws: ``CheckFailure`` if the promise is broken; `CancellationError`.
     public func verify<DB: OutboxDatabase>(
         patience: StoreCheckPatience = StoreCheckPatience(), on make: @Sendable () async throws -> DB
     ) async throws {
-        let probe = OutboxStoreProbe(CheckProbe(rawValue, patience: patience), on: try await make())
-        switch self {
-        case .appendedIsClaimedAsItWas: try await probe.appendedIsClaimedAsItWas()
-        case .rolledBackIsNeverClaimed: try await probe.rolledBackIsNeverClaimed()
-        case .uncommittedIsNotClaimed: try await probe.uncommittedIsNotClaimed()
-        case .slowTransactionIsNotSkipped: try await probe.slowTransactionIsNotSkipped()
-        case .sameMessageMayBeAppendedAgain: try await probe.sameMessageMayBeAppendedAgain()
-        case .serializedAppendsKeepTheirOrder: try await probe.serializedAppendsKeepTheirOrder()
-        case .limitIsKept: try await probe.limitIsKept()
-        case .laneIsInOrder: try await probe.laneIsInOrder()
-        case .laneIsInOneClaim: try await probe.laneIsInOneClaim()
-        case .otherLanesGoOn: try await probe.otherLanesGoOn()
-        case .topicsHaveLanesOfTheirOwn: try await probe.topicsHaveLanesOfTheirOwn()
-        case .scheduledWaitsAlone: try await probe.scheduledWaitsAlone()
-        case .concurrentClaimsAreDisjoint: try await probe.concurrentClaimsAreDisjoint()
-        case .expiredIsClaimedAgain: try await probe.expiredIsClaimedAgain()
-        case .lateSettlementIsRefused: try await probe.lateSettlementIsRefused()
-        case .renewedIsKept: try await probe.renewedIsKept()
-        case .lostIsNotRenewed: try await probe.lostIsNotRenewed()
-        case .completedIsDone: try await probe.completedIsDone()
-        case .settlingIsByRow: try await probe.settlingIsByRow()
-        case .failedComesAgainLater: try await probe.failedComesAgainLater()
-        case .failedHoldsUpItsLane: try await probe.failedHoldsUpItsLane()
-        case .releasedIsDueAtOnce: try await probe.releasedIsDueAtOnce()
-        case .parkedIsOutOfTheWay: try await probe.parkedIsOutOfTheWay()
-        case .statisticsCount: try await probe.statisticsCount()
-        case .sweepIsBounded: try await probe.sweepIsBounded()
+        try await CheckProbe.naming(rawValue) {
+            let probe = OutboxStoreProbe(CheckProbe(rawValue, patience: patience), on: try await make())
+            switch self {
+            case .appendedIsClaimedAsItWas: try await probe.appendedIsClaimedAsItWas()
+            case .rolledBackIsNeverClaimed: try await probe.rolledBackIsNeverClaimed()
+            case .uncommittedIsNotClaimed: try await probe.uncommittedIsNotClaimed()
+            case .slowTransactionIsNotSkipped: try await probe.slowTransactionIsNotSkipped()
+            case .sameMessageMayBeAppendedAgain: try await probe.sameMessageMayBeAppendedAgain()
+            case .serializedAppendsKeepTheirOrder: try await probe.serializedAppendsKeepTheirOrder()
+            case .limitIsKept: try await probe.limitIsKept()
+            case .laneIsInOrder: try await probe.laneIsInOrder()
+            case .laneIsInOneClaim: try await probe.laneIsInOneClaim()
+            case .otherLanesGoOn: try await probe.otherLanesGoOn()
+            case .topicsHaveLanesOfTheirOwn: try await probe.topicsHaveLanesOfTheirOwn()
+            case .scheduledWaitsAlone: try await probe.scheduledWaitsAlone()
+            case .concurrentClaimsAreDisjoint: try await probe.concurrentClaimsAreDisjoint()
+            case .expiredIsClaimedAgain: try await probe.expiredIsClaimedAgain()
+            case .lateSettlementIsRefused: try await probe.lateSettlementIsRefused()
+            case .renewedIsKept: try await probe.renewedIsKept()
+            case .lostIsNotRenewed: try await probe.lostIsNotRenewed()
+            case .completedIsDone: try await probe.completedIsDone()
+            case .settlingIsByRow: try await probe.settlingIsByRow()
+            case .failedComesAgainLater: try await probe.failedComesAgainLater()
+            case .failedHoldsUpItsLane: try await probe.failedHoldsUpItsLane()
+            case .releasedIsDueAtOnce: try await probe.releasedIsDueAtOnce()
+            case .parkedIsOutOfTheWay: try await probe.parkedIsOutOfTheWay()
+            case .statisticsCount: try await probe.statisticsCount()
+            case .sweepIsBounded: try await probe.sweepIsBounded()
+            }
         }
     }
 }

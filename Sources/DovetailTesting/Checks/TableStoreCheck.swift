@@ -60,7 +60,7 @@ public enum TableStoreCheck: String, CaseIterable, Sendable, CustomTestStringCon
         sourceLocation: SourceLocation = #_sourceLocation,
         on make: @Sendable () async throws -> DB
     ) async throws {
-        try await CheckProbe.record(rawValue, at: sourceLocation) { try await verify(patience: patience, on: make) }
+        try await CheckProbe.record(at: sourceLocation) { try await verify(patience: patience, on: make) }
     }
 
     /// Runs the check anywhere, also outside tests.
@@ -68,23 +68,25 @@ public enum TableStoreCheck: String, CaseIterable, Sendable, CustomTestStringCon
     /// - Parameters:
     ///   - patience: How long to wait.
     ///   - make: Opens a database.
-    /// - Throws: ``CheckFailure`` if the promise is broken; what the database throws.
+    /// - Throws: ``CheckFailure`` if the promise is broken; `CancellationError`.
     public func verify<DB: TableDatabase>(
         patience: StoreCheckPatience = StoreCheckPatience(), on make: @Sendable () async throws -> DB
     ) async throws {
-        let probe = TableStoreProbe(CheckProbe(rawValue, patience: patience), on: try await make())
-        switch self {
-        case .rowsAreReadAsWritten: try await probe.rowsAreReadAsWritten()
-        case .versionsRise: try await probe.versionsRise()
-        case .expectedVersionIsChecked: try await probe.expectedVersionIsChecked()
-        case .oneMakesTheRow: try await probe.oneMakesTheRow()
-        case .deletedIsGone: try await probe.deletedIsGone()
-        case .tablesAreSeparate: try await probe.tablesAreSeparate()
-        case .keysAreBytes: try await probe.keysAreBytes()
-        case .scanIsInByteOrder: try await probe.scanIsInByteOrder()
-        case .scanTakesPrefix: try await probe.scanTakesPrefix()
-        case .scanIsPaged: try await probe.scanIsPaged()
-        case .scanSeesOwnWrites: try await probe.scanSeesOwnWrites()
+        try await CheckProbe.naming(rawValue) {
+            let probe = TableStoreProbe(CheckProbe(rawValue, patience: patience), on: try await make())
+            switch self {
+            case .rowsAreReadAsWritten: try await probe.rowsAreReadAsWritten()
+            case .versionsRise: try await probe.versionsRise()
+            case .expectedVersionIsChecked: try await probe.expectedVersionIsChecked()
+            case .oneMakesTheRow: try await probe.oneMakesTheRow()
+            case .deletedIsGone: try await probe.deletedIsGone()
+            case .tablesAreSeparate: try await probe.tablesAreSeparate()
+            case .keysAreBytes: try await probe.keysAreBytes()
+            case .scanIsInByteOrder: try await probe.scanIsInByteOrder()
+            case .scanTakesPrefix: try await probe.scanTakesPrefix()
+            case .scanIsPaged: try await probe.scanIsPaged()
+            case .scanSeesOwnWrites: try await probe.scanSeesOwnWrites()
+            }
         }
     }
 }

@@ -78,7 +78,9 @@ final class InMemoryEngine: Sendable {
                     state.commitsToRefuse -= 1
                     throw Self.serializationFailure
                 }
-                if let reads = transaction.tableReads, !state.tables.satisfies(reads) { throw Self.serializationFailure }
+                if let reads = transaction.tableReads, !state.tables.satisfies(reads) {
+                    throw Self.serializationFailure
+                }
                 state.tables.apply(transaction.tableChanges)
                 for action in actions.commit { action() }
             }

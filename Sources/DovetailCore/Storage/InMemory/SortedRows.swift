@@ -65,7 +65,9 @@ struct SortedRows<Value: Sendable>: Sendable {
     }
 
     private func normalized(_ position: Position) -> Position {
-        guard position.piece < pieces.count, position.index == pieces[position.piece].keys.count else { return position }
+        guard position.piece < pieces.count, position.index == pieces[position.piece].keys.count else {
+            return position
+        }
         return Position(piece: position.piece + 1, index: 0)
     }
 

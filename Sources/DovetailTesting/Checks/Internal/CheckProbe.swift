@@ -105,20 +105,25 @@ struct CheckProbe: Sendable {
         }
     }
 
-    // MARK: In a test
+    // MARK: Failing by name
 
-    /// Runs a check and records what it finds as an issue.
-    static func record(
-        _ check: String, at location: SourceLocation, _ body: () async throws -> Void
-    ) async throws {
+    /// Runs a check, and has whatever it throws fail by the check's name.
+    static func naming(_ check: String, _ body: () async throws -> Void) async throws {
         do {
             try await body()
-        } catch let error as CancellationError {
+        } catch let error where error is CheckFailure || error is CancellationError {
             throw error
+        } catch {
+            throw CheckFailure(check: check, "The store threw \(error).")
+        }
+    }
+
+    /// Runs a check and records what it finds as an issue.
+    static func record(at location: SourceLocation, _ body: () async throws -> Void) async throws {
+        do {
+            try await body()
         } catch let failure as CheckFailure {
             Issue.record("\(failure)", sourceLocation: location)
-        } catch {
-            Issue.record("\(check): the store threw \(error)", sourceLocation: location)
         }
     }
 }

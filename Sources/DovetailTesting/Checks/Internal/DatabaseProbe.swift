@@ -253,7 +253,15 @@ struct DatabaseProbe<DB: TableDatabase>: Sendable {
     func concurrentTransactionsCommit() async throws {
         try await probe.together(
             "Fifty transactions at once",
-            (0..<50).map { number in { try await write(String(number), at: String(number)) } }
+            (0..<50).map { number in
+                {
+                    try await database.withTransaction { tx in
+                        await Task.yield()
+                        try await write(String(number), at: String(number), in: tx)
+                        await Task.yield()
+                    }
+                }
+            }
         )
         for number in 0..<50 {
             try probe.require(try await read(String(number)), is: String(number), "The row of transaction \(number)")
@@ -333,7 +341,8 @@ struct DatabaseProbe<DB: TableDatabase>: Sendable {
             return await group.next() ?? nil
         }
         try probe.require(!hasRun.withLock { $0 }, "The body ran although its task was cancelled before.")
-        try probe.require(error is CancellationError, "A cancelled task must get a CancellationError, but got \(error as Any).")
+        try probe.require(
+            error is CancellationError, "A cancelled task must get a CancellationError, but got \(error as Any).")
     }
 
     func cancelledWaitLeavesNothing() async throws {

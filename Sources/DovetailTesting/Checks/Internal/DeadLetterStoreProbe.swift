@@ -162,7 +162,8 @@ struct DeadLetterStoreProbe<DB: DeadLetterDatabase>: Sendable {
         try probe.require(found, is: ids, "The pages together")
         try probe.require(try await list(limit: 0).map(\.id), is: [], "A page of no letters")
         try await append([letter("new", after: 100)])
-        try probe.require(try await list(after: ids.last).map(\.id), is: ["new"], "The page behind the former last letter")
+        try probe.require(
+            try await list(after: ids.last).map(\.id), is: ["new"], "The page behind the former last letter")
     }
 
     func counted() async throws {
@@ -172,7 +173,8 @@ struct DeadLetterStoreProbe<DB: DeadLetterDatabase>: Sendable {
         try probe.require(try await count(), is: 25, "The count")
         try await append([letter("more")])
         try probe.require(try await count(), is: 26, "The count after one more")
-        let inTransaction = try await database.withTransaction { tx in try await database.deadLetterStore.count(in: tx) }
+        let inTransaction = try await database.withTransaction { tx in try await database.deadLetterStore.count(in: tx)
+        }
         try probe.require(inTransaction, is: 26, "The count in a transaction that may write")
     }
 }

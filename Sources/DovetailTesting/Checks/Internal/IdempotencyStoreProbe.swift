@@ -59,7 +59,8 @@ struct IdempotencyStoreProbe<DB: IdempotencyDatabase>: Sendable {
             let first = try await store.record(["a", "old", "a", "b"], in: scope, retention: long, in: tx)
             try probe.require(first, is: [true, false, false, true], "Keys of one call, the first and the third equal")
             let second = try await store.record(["b", "c"], in: scope, retention: long, in: tx)
-            try probe.require(second, is: [false, true], "Keys of a second call in the transaction, the first a repeat")
+            try probe.require(
+                second, is: [false, true], "Keys of a second call in the transaction, the first a repeat")
         }
         try probe.require(try await record("a", "b", "c"), is: [false, false, false], "The keys after the commit")
     }
@@ -98,7 +99,8 @@ struct IdempotencyStoreProbe<DB: IdempotencyDatabase>: Sendable {
             ]
         )
         try probe.require(
-            !early.withLock { $0 }, "A repeat was answered before the transaction that recorded the key first had ended."
+            !early.withLock { $0 },
+            "A repeat was answered before the transaction that recorded the key first had ended."
         )
         return answer.withLock { $0 } == [true]
     }
@@ -153,7 +155,8 @@ struct IdempotencyStoreProbe<DB: IdempotencyDatabase>: Sendable {
         // What joins scope and key carelessly takes these for one.
         let joined = [("x", "y/z"), ("x/y", "z")].map { (IdempotencyScope(probe.name($0)), IdempotencyKey($1)) }
         for (scope, key) in joined {
-            try probe.require(try await record(key, in: scope), is: [true], "The new key '\(key)' in the scope '\(scope)'")
+            try probe.require(
+                try await record(key, in: scope), is: [true], "The new key '\(key)' in the scope '\(scope)'")
         }
     }
 

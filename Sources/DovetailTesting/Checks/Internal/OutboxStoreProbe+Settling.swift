@@ -112,7 +112,8 @@ extension OutboxStoreProbe {
         try probe.require(second.unsent, is: 1, "How many are unsent")
         try probe.require(second.parked, is: 1, "How many are parked")
         try require(second.oldestUnsent, isAbout: .zero, "The age of the oldest unsent row")
-        try await complete(OutboxClaim(rows: claim.rows.filter { $0.name == "x" }, token: claim.token, expiry: claim.expiry))
+        try await complete(
+            OutboxClaim(rows: claim.rows.filter { $0.name == "x" }, token: claim.token, expiry: claim.expiry))
         try await append([message("later", notBefore: Runtime.current.time.now() + .seconds(3600))])
         let third = try await store.statistics()
         try probe.require(third.unsent, is: 1, "How many are unsent, one scheduled for later")
@@ -123,7 +124,8 @@ extension OutboxStoreProbe {
     private func require(_ age: Duration?, isAbout expected: Duration, _ what: String) throws {
         let (least, most) = (expected, expected + probe.patience.slack + probe.patience.limit / 2)
         guard let age, age >= least, age <= most else {
-            throw probe.failure("\(what): expected \(expected) or a little more, found \(age.map(\.description) ?? "none").")
+            throw probe.failure(
+                "\(what): expected \(expected) or a little more, found \(age.map(\.description) ?? "none").")
         }
     }
 
@@ -133,7 +135,8 @@ extension OutboxStoreProbe {
         try await store.park(try (1...5).map { try id("x\($0)", in: claim) }, token: claim.token)
         try await store.release([id("unsent", in: claim)], token: claim.token)
         try probe.require(
-            try await store.sweep(olderThan: longLease, limit: 10), is: 0, "How many rows were swept that are not old enough"
+            try await store.sweep(olderThan: longLease, limit: 10), is: 0,
+            "How many rows were swept that are not old enough"
         )
         try await probe.waitForSpan()
         var swept: [Int] = []

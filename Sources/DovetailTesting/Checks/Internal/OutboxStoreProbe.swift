@@ -74,7 +74,8 @@ struct OutboxStoreProbe<DB: OutboxDatabase>: Sendable {
 
     func requireNothingDue(_ what: String) async throws {
         let claim = try await claim()
-        try probe.require(claim.rows.isEmpty, "\(what), but these were claimed: \(claim.names.joined(separator: ", ")).")
+        try probe.require(
+            claim.rows.isEmpty, "\(what), but these were claimed: \(claim.names.joined(separator: ", ")).")
     }
 
     func complete(_ claim: OutboxClaim) async throws {
@@ -117,7 +118,9 @@ struct OutboxStoreProbe<DB: OutboxDatabase>: Sendable {
         try await append(appended)
         let claim = try await claim(exactly: appended.map(\.attributes.id.rawValue), "What was appended")
         for envelope in appended {
-            guard let row = claim.rows.first(where: { $0.envelope.attributes.id == envelope.attributes.id }) else { continue }
+            guard let row = claim.rows.first(where: { $0.envelope.attributes.id == envelope.attributes.id }) else {
+                continue
+            }
             try probe.require(row.envelope.attributes, is: envelope.attributes, "The attributes of '\(row.name)'")
             try probe.require(row.envelope.payload == envelope.payload, "The payload of '\(row.name)' has changed.")
             try probe.require(row.attempts, is: 0, "The attempts of a row that nobody tried to publish")
@@ -172,7 +175,8 @@ struct OutboxStoreProbe<DB: OutboxDatabase>: Sendable {
             [
                 {
                     try await database.withTransaction { tx in
-                        try await store.append([message("slow", key: "s"), message("slow too")], serializing: false, in: tx)
+                        try await store.append(
+                            [message("slow", key: "s"), message("slow too")], serializing: false, in: tx)
                         appended.open()
                         // Where writers run one by one the other can only follow.
                         try await overtaken.wait(atMost: probe.patience.span)

@@ -54,7 +54,8 @@ struct TableStoreProbe<DB: TableDatabase>: Sendable {
     /// Compared as bytes: `==` of strings takes two ways to write an accent for one.
     private func require(_ found: [String], is expected: [String], _ what: String) throws {
         guard found.map({ Bytes($0.utf8) }) != expected.map({ Bytes($0.utf8) }) else { return }
-        throw probe.failure("\(what): expected the keys \(expected.map(\.debugDescription)), found \(found.map(\.debugDescription)).")
+        throw probe.failure(
+            "\(what): expected the keys \(expected.map(\.debugDescription)), found \(found.map(\.debugDescription)).")
     }
 
     // MARK: Rows
@@ -75,7 +76,8 @@ struct TableStoreProbe<DB: TableDatabase>: Sendable {
     func versionsRise() async throws {
         for version in 1...3 as ClosedRange<Int64> {
             try probe.require(try await write("\(version)", at: "a"), is: version, "The version after write \(version)")
-            try probe.require(try await read("a"), is: row("\(version)", version: version), "The row after write \(version)")
+            try probe.require(
+                try await read("a"), is: row("\(version)", version: version), "The row after write \(version)")
         }
         let versions = try await database.withTransaction { tx in
             [
@@ -91,7 +93,9 @@ struct TableStoreProbe<DB: TableDatabase>: Sendable {
         try await write("1", at: "a", expecting: 0)
         try await write("2", at: "a", expecting: 1)
         for version in [0, 1, 3] as [Int64] {
-            try await probe.require(.versionConflict, "Writing a row of version 2 that is expected at version \(version)") {
+            try await probe.require(
+                .versionConflict, "Writing a row of version 2 that is expected at version \(version)"
+            ) {
                 try await write("3", at: "a", expecting: version)
             }
         }
@@ -100,7 +104,8 @@ struct TableStoreProbe<DB: TableDatabase>: Sendable {
         }
         try probe.require(try await read("a"), is: row("2", version: 2), "The row after the refused writes")
         try probe.require(try await read("b"), is: nil, "The other row")
-        try await probe.require(.versionConflict, "Writing a row twice in a transaction, each time expecting version 2") {
+        try await probe.require(.versionConflict, "Writing a row twice in a transaction, each time expecting version 2")
+        {
             try await database.withTransaction { tx in
                 try await store.write(Bytes("3".utf8), at: "a", to: table, expecting: 2, in: tx)
                 try await store.write(Bytes("4".utf8), at: "a", to: table, expecting: 2, in: tx)
@@ -154,7 +159,8 @@ struct TableStoreProbe<DB: TableDatabase>: Sendable {
         try probe.require(try await read("a", from: other), is: row("2", version: 1), "The row of the second table")
         try require(try await scan(), is: ["a"], "A scan of the first table")
         try await database.withTransaction { tx in _ = try await store.delete("a", from: table, in: tx) }
-        try probe.require(try await read("a", from: other), is: row("2", version: 1), "The row of the second table afterwards")
+        try probe.require(
+            try await read("a", from: other), is: row("2", version: 1), "The row of the second table afterwards")
     }
 
     func keysAreBytes() async throws {
@@ -175,14 +181,18 @@ struct TableStoreProbe<DB: TableDatabase>: Sendable {
             try await store.scan(table, prefix: "", after: nil, limit: 1000, in: tx)
         }
         try require(rows.map(\.key), is: Self.inByteOrder(Self.keys), "A scan in a transaction that may write")
-        try probe.require(rows.allSatisfy { $0.row == row("1", version: 1) }, "A scan gave rows that are not those written.")
+        try probe.require(
+            rows.allSatisfy { $0.row == row("1", version: 1) }, "A scan gave rows that are not those written.")
     }
 
     func scanTakesPrefix() async throws {
         for key in Self.keys { try await write("1", at: key) }
-        for prefix in ["a", "A", "a%", "a_", "%", "a'", "a\\", "\u{E9}", "e", "\u{FFFD}", "\u{1F600}", "zzz", "\u{10FFFF}"] {
+        for prefix in [
+            "a", "A", "a%", "a_", "%", "a'", "a\\", "\u{E9}", "e", "\u{FFFD}", "\u{1F600}", "zzz", "\u{10FFFF}",
+        ] {
             let expected = Self.inByteOrder(Self.keys.filter { $0.utf8.starts(with: prefix.utf8) })
-            try require(try await scan(prefix: prefix), is: expected, "A scan with the prefix \(prefix.debugDescription)")
+            try require(
+                try await scan(prefix: prefix), is: expected, "A scan with the prefix \(prefix.debugDescription)")
         }
     }
 
@@ -201,7 +211,8 @@ struct TableStoreProbe<DB: TableDatabase>: Sendable {
             try require(found, is: Self.inByteOrder(expected), "The pages with the prefix '\(prefix)' together")
         }
         try require(try await scan(prefix: "k/", after: "k/3", limit: 1), is: ["k/4"], "A page behind 'k/3'")
-        try require(try await scan(prefix: "k/", after: "a", limit: 1), is: ["k/0"], "A page behind a key before the prefix")
+        try require(
+            try await scan(prefix: "k/", after: "a", limit: 1), is: ["k/0"], "A page behind a key before the prefix")
         try require(try await scan(after: "k/55", limit: 1), is: ["k/6"], "A page behind a key that is not there")
         try require(try await scan(limit: 0), is: [], "A page of no rows")
     }
