@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Workloads
+
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Prints every path with its figure, its floor, the ratio of the two, and its budget.
+@main
+struct Ratios {
+    static func main() async throws {
+        let options: Options
+        do {
+            options = try Options(CommandLine.arguments.dropFirst())
+        } catch {
+            print(error.message.map { "\($0)\n\n\(Options.help)" } ?? Options.help)
+            exit(error.message == nil ? 0 : 64)
+        }
+        #if DEBUG
+            print("This is a debug build; its figures say nothing. Use `swift run -c release Ratios`.\n")
+        #endif
+        print("Load of the machine before: \(load()); medians of \(options.runs) runs.\n")
+        var table = Table([
+            ("path", .left), ("figure", .right), ("least to most", .right), ("unit", .left), ("floor", .left),
+            ("its figure", .right), ("x cost", .right), ("budget", .left), ("met", .left),
+        ])
+        for comparison in Catalogue.comparisons where options.includes(comparison.name) {
+            progress(comparison.name)
+            add(comparison, try await comparison.measure(options), to: &table)
+        }
+        progress("")
+        print(table.lines.joined(separator: "\n"))
+        print("\nLoad of the machine after: \(load()).")
+    }
+
+    private static func add(_ comparison: Comparison, _ outcome: Outcome, to table: inout Table) {
+        let figure = outcome.subject
+        var cells = [
+            comparison.name, figure.median.readable, "\(figure.least.readable) to \(figure.most.readable)",
+            comparison.unit.label,
+        ]
+        if outcome.floors.isEmpty {
+            table.add(cells + ["", "", "", comparison.budgetText, comparison.verdict(on: outcome)])
+        }
+        for (index, floor) in outcome.floors.enumerated() {
+            table.add(
+                cells + [
+                    comparison.floors[index].name, floor.median.readable,
+                    comparison.timesFloor(figure.median, floor.median).readable,
+                    index == 0 ? comparison.budgetText : "", index == 0 ? comparison.verdict(on: outcome) : "",
+                ]
+            )
+            cells = cells.map { _ in "" }
+        }
+    }
+
+    /// Says on a terminal what is measured now.
+    private static func progress(_ name: String) {
+        guard isatty(STDERR_FILENO) == 1 else { return }
+        let line = "\u{1B}[2K\r\(name)"
+        _ = line.withCString { write(STDERR_FILENO, $0, strlen($0)) }
+    }
+
+    private static func load() -> String {
+        var averages = [0.0, 0.0, 0.0]
+        guard getloadavg(&averages, 3) == 3 else { return "unknown" }
+        return averages.map(\.readable).joined(separator: " ")
+    }
+}
