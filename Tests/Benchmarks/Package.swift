@@ -2,7 +2,7 @@
 import PackageDescription
 
 // A package of its own, so that the library keeps depending on nothing.
-let rooms = ["DovetailCore", "DovetailSimulation"]
+let rooms = ["DovetailCore", "DovetailOutbox", "DovetailSimulation"]
 
 let package = Package(
     name: "dovetail-benchmarks",

@@ -25,6 +25,13 @@ struct Ratios {
             print("This is a debug build; its figures say nothing. Use `swift run -c release Ratios`.\n")
         #endif
         print("Load of the machine before: \(load()); medians of \(options.runs) runs.\n")
+        try await measure(options)
+        print("\nLoad of the machine after: \(load()).")
+    }
+
+    /// Away from the main actor, so that nothing hops between it and the threads of tasks.
+    @concurrent
+    private static func measure(_ options: Options) async throws {
         var table = Table([
             ("path", .left), ("figure", .right), ("least to most", .right), ("unit", .left), ("floor", .left),
             ("its figure", .right), ("x cost", .right), ("budget", .left), ("met", .left),
@@ -35,7 +42,6 @@ struct Ratios {
         }
         progress("")
         print(table.lines.joined(separator: "\n"))
-        print("\nLoad of the machine after: \(load()).")
     }
 
     private static func add(_ comparison: Comparison, _ outcome: Outcome, to table: inout Table) {

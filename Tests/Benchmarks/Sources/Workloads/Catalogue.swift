@@ -3,7 +3,7 @@
 /// Everything that is measured.
 public enum Catalogue {
     /// The rows of the table, in the order in which they are printed.
-    public static let comparisons: [Comparison] = transport + identity + simulation
+    public static let comparisons: [Comparison] = transport + outbox + identity + simulation
 
     /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
     /// same kind; the budgets speak of them.
@@ -39,6 +39,27 @@ public enum Catalogue {
             of: TransportWorkloads.transport("publish to acknowledged, messages made before", batch: 1, .prepared),
             over: TransportWorkloads.asyncStream("AsyncStream", batch: 1, .prepared),
             TransportWorkloads.lockedArray("array behind a lock", batch: 1, .prepared)
+        ),
+    ]
+
+    private static let outbox = [
+        Comparison(
+            "Outbox, append in a transaction", in: .nanoseconds, count: 50_000,
+            of: OutboxWorkloads.transactions("a row and an envelope made before", with: .envelope),
+            over: OutboxWorkloads.transactions("the same transaction without it", with: .nothing)
+        ),
+        Comparison(
+            "Outbox, publish in a transaction", in: .nanoseconds, count: 50_000,
+            of: OutboxWorkloads.transactions("a row and an event", with: .event),
+            over: OutboxWorkloads.transactions("the same transaction without it", with: .nothing)
+        ),
+        Comparison(
+            "Relay from memory", in: .perSecond("rows"), count: 200_000,
+            of: OutboxWorkloads.relay, over: OutboxWorkloads.drainedArray
+        ),
+        Comparison(
+            "Relay from memory, 1,000 keys", in: .perSecond("rows"), count: 200_000,
+            of: OutboxWorkloads.keyedRelay, over: OutboxWorkloads.drainedArray
         ),
     ]
 
@@ -98,6 +119,10 @@ public enum Catalogue {
     public static let allocating: [Allocating] = [
         Allocating(TransportWorkloads.inLockstep("transport, a message of a batch of 64", batch: 64)),
         Allocating(TransportWorkloads.inLockstep("transport, a message by itself", batch: 1)),
+        Allocating(OutboxWorkloads.transactions("outbox, a transaction with a row and no message", with: .nothing)),
+        Allocating(OutboxWorkloads.transactions("outbox, the same with an envelope appended", with: .envelope)),
+        Allocating(OutboxWorkloads.transactions("outbox, the same with an event published", with: .event)),
+        Allocating(OutboxWorkloads.appends("outbox, a message of a transaction that appends 100", batch: 100)),
         Allocating(EnvelopeWorkloads.copy, atMost: 0),
         Allocating(EnvelopeWorkloads.changedCopy),
         Allocating(EnvelopeWorkloads.context, atMost: 0),

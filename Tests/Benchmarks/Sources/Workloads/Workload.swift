@@ -25,6 +25,7 @@ public struct Workload: Sendable {
     /// - Parameters:
     ///   - name: Says in a few words what is done.
     ///   - loop: Does that many operations.
+    /// - Returns: The workload.
     public static func loop(_ name: String, _ loop: @escaping @Sendable (_ count: Int) throws -> Void) -> Workload {
         Workload(name) { count in { try loop(count) } }
     }
