@@ -2,7 +2,10 @@
 import PackageDescription
 
 // A package of its own, so that the library keeps depending on nothing.
-let rooms = ["DovetailCore", "DovetailOutbox", "DovetailSimulation"]
+let rooms = [
+    "DovetailCore", "DovetailConsumer", "DovetailIdempotency", "DovetailOutbox", "DovetailResilience",
+    "DovetailSimulation",
+]
 
 let package = Package(
     name: "dovetail-benchmarks",

@@ -99,6 +99,12 @@ int64_t floor_parse_time(const char *text, int32_t *nanoseconds) {
     return (int64_t)timegm(&parts);
 }
 
+int64_t floor_processor_nanoseconds(void) {
+    struct timespec time;
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) != 0) return 0;
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
 uint64_t floor_resident_bytes(void) {
 #ifdef __linux__
     FILE *file = fopen("/proc/self/statm", "r");

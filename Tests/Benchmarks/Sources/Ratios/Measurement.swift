@@ -15,10 +15,17 @@ struct Measurement {
     var most: Double { sorted[sorted.count - 1] }
 }
 
+/// The figures of one side of a comparison.
+struct Side {
+    let figure: Measurement
+    /// Nanoseconds of processor time an operation, on all threads together.
+    let processor: Measurement
+}
+
 /// The figures of a comparison: each run of the subject has its floors right behind it.
 struct Outcome {
-    let subject: Measurement
-    let floors: [Measurement]
+    let subject: Side
+    let floors: [Side]
 }
 
 extension Comparison {
@@ -26,17 +33,20 @@ extension Comparison {
         let sides = [subject] + (options.leavesFloorsOut ? [] : floors)
         let count = max(1, Int(Double(self.count) * options.scale))
         var figures = sides.map { _ in [Double]() }
+        var processor = figures
         // Fills caches and lets threads start.
         if options.runs > 1 {
             for side in sides { _ = try await side.time(max(1, count / 10)) }
         }
         for _ in 0..<options.runs {
             for (index, side) in sides.enumerated() {
-                figures[index].append(unit.figure(try await side.time(count), count: count))
+                let timing = try await side.time(count)
+                figures[index].append(unit.figure(timing.elapsed, count: count))
+                processor[index].append(timing.processor / .nanoseconds(count))
             }
         }
-        let measurements = figures.map(Measurement.init)
-        return Outcome(subject: measurements[0], floors: Array(measurements.dropFirst()))
+        let measured = zip(figures, processor).map { Side(figure: Measurement($0), processor: Measurement($1)) }
+        return Outcome(subject: measured[0], floors: Array(measured.dropFirst()))
     }
 
     /// How many times the cost of a floor the subject has.
@@ -55,14 +65,14 @@ extension Comparison {
     }
 
     func verdict(on outcome: Outcome) -> String {
-        let figure = outcome.subject.median
+        let figure = outcome.subject.figure.median
         func isMet(_ limit: Double) -> Bool { unit.moreIsBetter ? figure >= limit : figure <= limit }
         return switch budget {
         case .none: ""
         case .figure(let limit): isMet(limit) ? "yes" : "NO"
         case .span(let first, let last): isMet(last) ? "yes" : isMet(first) ? "lower end" : "NO"
         case .timesFloor(let limit):
-            outcome.floors.first.map { timesFloor(figure, $0.median) <= limit ? "yes" : "NO" } ?? ""
+            outcome.floors.first.map { timesFloor(figure, $0.figure.median) <= limit ? "yes" : "NO" } ?? ""
         }
     }
 }

@@ -3,7 +3,8 @@
 /// What the command line asks for.
 struct Options {
     static let help = """
-        Measures paths of the library beside the least that the same work costs, and prints one table.
+        Measures paths of the library beside the least that the same work costs, and prints one table. Before it come the
+        bytes of what is kept in memory.
 
         USAGE: Ratios [--only TEXT] [--runs N] [--scale X] [--subject-only]
 

@@ -32,32 +32,56 @@ struct Ratios {
     /// Away from the main actor, so that nothing hops between it and the threads of tasks.
     @concurrent
     private static func measure(_ options: Options) async throws {
+        try await measureMemory(options)
         var table = Table([
-            ("path", .left), ("figure", .right), ("least to most", .right), ("unit", .left), ("floor", .left),
-            ("its figure", .right), ("x cost", .right), ("budget", .left), ("met", .left),
+            ("path", .left), ("figure", .right), ("least to most", .right), ("unit", .left), ("CPU ns", .right),
+            ("floor", .left), ("its figure", .right), ("CPU ns", .right), ("x cost", .right), ("x CPU", .right),
+            ("budget", .left), ("met", .left),
         ])
         for comparison in Catalogue.comparisons where options.includes(comparison.name) {
             progress(comparison.name)
             add(comparison, try await comparison.measure(options), to: &table)
         }
         progress("")
-        print(table.lines.joined(separator: "\n"))
+        if !table.isEmpty { print(table.lines.joined(separator: "\n")) }
+    }
+
+    /// Goes first: what other rows leave behind in the process would be used again.
+    private static func measureMemory(_ options: Options) async throws {
+        var table = Table([
+            ("kept in memory", .left), ("how many", .right), ("bytes each", .right), ("budget", .left), ("met", .left),
+        ])
+        var kept: [any Sendable] = []
+        for row in Catalogue.memory where options.includes(row.name) {
+            progress(row.name)
+            let count = max(1, Int(Double(row.count) * options.scale))
+            let (bytes, keeper) = try await row.measure(count)
+            kept.append(keeper)
+            table.add([
+                row.name, Double(count).readable, bytes.readable, "≤ \(row.budget.readable)",
+                bytes <= row.budget ? "yes" : "NO",
+            ])
+        }
+        progress("")
+        if !table.isEmpty { print(table.lines.joined(separator: "\n") + "\n") }
+        withExtendedLifetime(kept) {}
     }
 
     private static func add(_ comparison: Comparison, _ outcome: Outcome, to table: inout Table) {
-        let figure = outcome.subject
+        let (figure, processor) = (outcome.subject.figure, outcome.subject.processor.median)
         var cells = [
             comparison.name, figure.median.readable, "\(figure.least.readable) to \(figure.most.readable)",
-            comparison.unit.label,
+            comparison.unit.label, processor.readable,
         ]
         if outcome.floors.isEmpty {
-            table.add(cells + ["", "", "", comparison.budgetText, comparison.verdict(on: outcome)])
+            table.add(cells + ["", "", "", "", "", comparison.budgetText, comparison.verdict(on: outcome)])
         }
         for (index, floor) in outcome.floors.enumerated() {
             table.add(
                 cells + [
-                    comparison.floors[index].name, floor.median.readable,
-                    comparison.timesFloor(figure.median, floor.median).readable,
+                    comparison.floors[index].name, floor.figure.median.readable, floor.processor.median.readable,
+                    comparison.timesFloor(figure.median, floor.figure.median).readable,
+                    (processor / floor.processor.median).readable,
                     index == 0 ? comparison.budgetText : "", index == 0 ? comparison.verdict(on: outcome) : "",
                 ]
             )

@@ -16,6 +16,8 @@ struct Table {
         rows.append(cells)
     }
 
+    var isEmpty: Bool { rows.count == 1 }
+
     var lines: [String] {
         let widths = alignments.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         var lines = rows.map { row in

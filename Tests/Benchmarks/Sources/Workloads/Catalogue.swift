@@ -3,7 +3,7 @@
 /// Everything that is measured.
 public enum Catalogue {
     /// The rows of the table, in the order in which they are printed.
-    public static let comparisons: [Comparison] = transport + outbox + identity + simulation
+    public static let comparisons: [Comparison] = transport + outbox + guards + identity + simulation
 
     /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
     /// same kind; the budgets speak of them.
@@ -40,6 +40,51 @@ public enum Catalogue {
             over: TransportWorkloads.asyncStream("AsyncStream", batch: 1, .prepared),
             TransportWorkloads.lockedArray("array behind a lock", batch: 1, .prepared)
         ),
+        Comparison(
+            "Transport, in one task, batches of 64", in: .nanoseconds, count: 400_000,
+            of: TransportWorkloads.inLockstep("publish, receive and acknowledge in turn", batch: 64),
+            over: TransportWorkloads.arrayInLockstep("append to an array and take it", batch: 64)
+        ),
+        Comparison(
+            "Transport, in one task, one at a time", in: .nanoseconds, count: 200_000,
+            of: TransportWorkloads.inLockstep("publish, receive and acknowledge in turn", batch: 1),
+            over: TransportWorkloads.arrayInLockstep("append to an array and take it", batch: 1)
+        ),
+        Comparison(
+            "Consumer, one at a time", in: .perSecond("messages"), count: 100_000,
+            of: ConsumerWorkloads.handled,
+            over: TransportWorkloads.transport("the transport alone", batch: 1, .new)
+        ),
+    ]
+
+    /// What is kept in memory.
+    public static let memory = [
+        MemoryRow(
+            "Idempotency key that is a message identifier", count: 1_000_000, budget: 160,
+            IdempotencyWorkloads.memory(.messages)
+        ),
+        MemoryRow(
+            "Idempotency key derived from fields", count: 1_000_000, budget: 160, IdempotencyWorkloads.memory(.fields)
+        ),
+        MemoryRow(
+            "Idempotency key that is a text of 34 bytes", count: 1_000_000, budget: 160,
+            IdempotencyWorkloads.memory(.text)
+        ),
+    ]
+
+    private static let guards = [
+        Comparison(
+            "Call with retries", in: .nanoseconds, count: 500_000,
+            of: ResilienceWorkloads.retried, over: ResilienceWorkloads.bareCall
+        ),
+        Comparison(
+            "Call with a time limit", in: .nanoseconds, count: 50_000,
+            of: ResilienceWorkloads.timed, over: ResilienceWorkloads.race, ResilienceWorkloads.bareCall
+        ),
+        Comparison(
+            "Call with retries and a time limit", in: .nanoseconds, count: 50_000,
+            of: ResilienceWorkloads.retriedAndTimed, over: ResilienceWorkloads.race, ResilienceWorkloads.bareCall
+        ),
     ]
 
     private static let outbox = [
@@ -60,6 +105,10 @@ public enum Catalogue {
         Comparison(
             "Relay from memory, 1,000 keys", in: .perSecond("rows"), count: 200_000,
             of: OutboxWorkloads.keyedRelay, over: OutboxWorkloads.drainedArray
+        ),
+        Comparison(
+            "Key recorded in a transaction", in: .nanoseconds, count: 100_000,
+            of: IdempotencyWorkloads.once, over: IdempotencyWorkloads.emptyTransaction
         ),
     ]
 
@@ -123,6 +172,12 @@ public enum Catalogue {
         Allocating(OutboxWorkloads.transactions("outbox, the same with an envelope appended", with: .envelope)),
         Allocating(OutboxWorkloads.transactions("outbox, the same with an event published", with: .event)),
         Allocating(OutboxWorkloads.appends("outbox, a message of a transaction that appends 100", batch: 100)),
+        Allocating(IdempotencyWorkloads.emptyTransaction),
+        Allocating(IdempotencyWorkloads.once),
+        Allocating(ResilienceWorkloads.bareCall, atMost: 0),
+        Allocating(ResilienceWorkloads.retried),
+        Allocating(ResilienceWorkloads.retriedAndTimed),
+        Allocating(ResilienceWorkloads.race),
         Allocating(EnvelopeWorkloads.copy, atMost: 0),
         Allocating(EnvelopeWorkloads.changedCopy),
         Allocating(EnvelopeWorkloads.context, atMost: 0),

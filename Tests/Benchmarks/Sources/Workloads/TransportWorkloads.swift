@@ -86,6 +86,22 @@ enum TransportWorkloads {
         }
     }
 
+    /// An array behind a lock, in one task.
+    static func arrayInLockstep(_ name: String, batch size: Int) -> Workload {
+        Workload(name) { count in
+            let box = LockedArray()
+            let prepared = Origin.prepared.messages(count)
+            return {
+                var taken = 0
+                for batch in batches(of: size, upTo: count) {
+                    box.append(Array(prepared[batch]))
+                    taken += box.takeAll().count
+                }
+                try WorkloadError.check(taken, is: count, "Taken")
+            }
+        }
+    }
+
     static func asyncStream(_ name: String, batch size: Int, _ origin: Origin) -> Workload {
         Workload(name) { count in
             let (stream, continuation) = AsyncStream<[Envelope<Bytes>]>.makeStream()

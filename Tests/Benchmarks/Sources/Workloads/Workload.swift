@@ -45,12 +45,8 @@ public struct Workload: Sendable {
     /// - Returns: The time they took together.
     /// - Throws: What the operations throw.
     @concurrent
-    public func time(_ count: Int) async throws -> Duration {
-        let body = try await prepared(for: count)
-        let clock = ContinuousClock()
-        let start = clock.now
-        try await body()
-        return clock.now - start
+    public func time(_ count: Int) async throws -> Timing {
+        try await Timing.of(try await prepared(for: count))
     }
 }
 

@@ -21,6 +21,9 @@ int floor_format_time(int64_t seconds, int32_t nanoseconds, char *text, size_t s
 /// The seconds of an RFC 3339 text in UTC by `sscanf` and `timegm`; -1 if it is none.
 int64_t floor_parse_time(const char *text, int32_t *nanoseconds);
 
+/// The processor time of all threads of the process so far.
+int64_t floor_processor_nanoseconds(void);
+
 /// The resident memory of the process in bytes; 0 where it cannot be read.
 uint64_t floor_resident_bytes(void);
 
