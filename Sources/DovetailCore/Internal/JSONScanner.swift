@@ -46,15 +46,17 @@ package struct JSONScanner {
 
     private let bytes: [UInt8]
     private let end: Int
-    private var depth = 0
+    private var depth: Int
 
     /// Creates a scanner that stands before a value.
     ///
     /// - Parameters:
     ///   - bytes: The text.
     ///   - range: The part of the text to scan, all of it by default. What lies outside the array is left out.
-    package init(_ bytes: [UInt8], in range: Range<Int>? = nil) {
+    ///   - depth: How many arrays and objects the text stands in.
+    package init(_ bytes: [UInt8], in range: Range<Int>? = nil, depth: Int = 0) {
         self.bytes = bytes
+        self.depth = depth
         let range = (range ?? bytes.indices).clamped(to: bytes.indices)
         offset = range.lowerBound
         end = range.upperBound

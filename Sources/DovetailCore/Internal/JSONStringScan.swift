@@ -39,13 +39,14 @@ enum JSONStringScan {
         let highs: UInt64 = 0x8080_8080_8080_8080
         let ones: UInt64 = 0x0101_0101_0101_0101
         while index + 8 <= text.count {
-            let word = raw.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-            // Each term has the high bit of a byte set if that byte is zero after the difference, or small; a borrow can only set
-            // the bits of later bytes, which then are looked at one by one.
+            let word = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+            // Each term has the high bit of a byte set if that byte is zero after the difference, or small. A borrow can only
+            // set the bits of bytes further up, so the lowest bit is that of the first byte that is not plain.
             let quotes = (word ^ ones &* 0x22) &- ones
             let escapes = (word ^ ones &* 0x5c) &- ones
             let controls = word &- ones &* 0x20
-            if (word | quotes | escapes | controls) & highs != 0 { break }
+            let found = (word | quotes | escapes | controls) & highs
+            if found != 0 { return index + found.trailingZeroBitCount / 8 }
             index += 8
         }
         while index < text.count {
