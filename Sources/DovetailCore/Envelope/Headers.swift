@@ -44,9 +44,39 @@ public struct Headers: Sendable, Hashable {
     ///
     /// - Parameter elements: The headers.
     public init(_ elements: some Sequence<Element>) {
+        self.elements = Array(elements)
+        // Nearly always all names differ, and there are few of them.
+        if !Self.hasRepeatedNames(self.elements) { return }
+        var positions: [String: Int] = [:]
+        let elements = self.elements
         self.elements = []
         for element in elements {
-            self[element.name] = element.value
+            let name = element.name.lowercasedASCII
+            if let position = positions[name] {
+                self.elements[position].value = element.value
+            } else {
+                positions[name] = self.elements.count
+                self.elements.append(element)
+            }
+        }
+    }
+
+    /// Tells whether two names are equal but for their case.
+    private static func hasRepeatedNames(_ elements: [Element]) -> Bool {
+        if elements.count > 16 {
+            // Headers come from outside: comparing each with each must not become the work of a flood of them.
+            return Set(elements.lazy.map(\.name.lowercasedASCII)).count < elements.count
+        }
+        return elements.withUnsafeBufferPointer { elements in
+            for index in elements.indices {
+                for other in 0..<index
+                where elements[index].name.utf8.count == elements[other].name.utf8.count
+                    && elements[index].name.equalsIgnoringASCIICase(elements[other].name)
+                {
+                    return true
+                }
+            }
+            return false
         }
     }
 
@@ -100,7 +130,21 @@ extension String {
     /// Compares two names byte by byte, treating `A` to `Z` like `a` to `z`.
     package func equalsIgnoringASCIICase(_ other: String) -> Bool {
         guard utf8.count == other.utf8.count else { return false }
-        return zip(utf8, other.utf8).allSatisfy { $0 == $1 || $0.lowercasedASCII == $1.lowercasedASCII }
+        let answer = utf8.withContiguousStorageIfAvailable { own in
+            other.utf8.withContiguousStorageIfAvailable { other in
+                for index in own.indices where own[index] != other[index] {
+                    guard own[index].lowercasedASCII == other[index].lowercasedASCII else { return false }
+                }
+                return true
+            }
+        }
+        if case let answer?? = answer { return answer }
+        return zip(utf8, other.utf8).allSatisfy { $0.lowercasedASCII == $1.lowercasedASCII }
+    }
+
+    /// The text with `A` to `Z` replaced by `a` to `z`.
+    fileprivate var lowercasedASCII: String {
+        String(decoding: utf8.map(\.lowercasedASCII), as: UTF8.self)
     }
 }
 

@@ -3,8 +3,8 @@
 /// The version of a message's shape: a reader matches on the major part and ignores additions that raise the minor one.
 ///
 /// ```swift
-/// static let version: MessageVersion = 2        // 2.0
-/// static let version: MessageVersion = "2.1"
+/// static let version: MessageVersion = 2                                  // 2.0
+/// static let version = MessageVersion(major: 2, minor: 1)                 // 2.1
 /// ```
 public struct MessageVersion: Sendable, Hashable, Comparable, Codable {
     /// Changes when readers of the older shape cannot read the newer one.

@@ -10,9 +10,7 @@ extension Timestamp {
     ///
     /// - Parameter text: The text to read, such as `2026-03-01T09:30:00.250+01:00`.
     public init?(rfc3339 text: String) {
-        var text = text
-        guard let timestamp = text.withUTF8({ Timestamp(rfc3339Buffer: $0) }) else { return nil }
-        self = timestamp
+        self.init(rfc3339Bytes: text.utf8)
     }
 
     /// Reads an instant from an RFC 3339 date and time, or `nil` by the rules for a `String`.
