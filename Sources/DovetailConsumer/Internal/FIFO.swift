@@ -12,16 +12,6 @@ struct FIFO<Element> {
         elements.append(element)
     }
 
-    /// Puts an element before all others.
-    mutating func prepend(_ element: Element) {
-        if head > 0 {
-            head -= 1
-            elements[head] = element
-        } else {
-            elements.insert(element, at: 0)
-        }
-    }
-
     mutating func popFirst() -> Element? {
         guard head < elements.count else { return nil }
         let element = elements[head]
@@ -38,11 +28,10 @@ struct FIFO<Element> {
     }
 
     mutating func removeAll() -> [Element] {
-        defer {
-            elements = []
-            head = 0
-        }
-        return elements[head...].compactMap(\.self)
+        let all = elements[head...].compactMap(\.self)
+        elements = []
+        head = 0
+        return all
     }
 }
 

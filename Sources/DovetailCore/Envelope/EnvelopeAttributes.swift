@@ -9,7 +9,8 @@
 /// attributes.partitionKey = "order-7"
 /// ```
 public struct EnvelopeAttributes: Sendable, Hashable {
-    private struct Fields: Hashable {
+    /// All attributes as plain stored properties, for code that sets many of them at once.
+    struct Fields: Hashable {
         var id: MessageID
         var source: MessageSource
         var type: MessageType
@@ -37,7 +38,7 @@ public struct EnvelopeAttributes: Sendable, Hashable {
         // else holds this box.
         var fields: Fields
 
-        init(_ fields: Fields) {
+        init(_ fields: consuming Fields) {
             self.fields = fields
         }
     }
@@ -51,6 +52,21 @@ public struct EnvelopeAttributes: Sendable, Hashable {
             }
             return box
         }
+    }
+
+    /// Creates attributes by filling in fields, without ever copying all of them.
+    ///
+    /// The fields that every message has start out empty.
+    static func building<Failure: Error>(
+        _ fill: (inout Fields) throws(Failure) -> Void
+    ) throws(Failure) -> EnvelopeAttributes {
+        let box = Box(Fields(id: "", source: "", type: "", topic: ""))
+        try fill(&box.fields)
+        return EnvelopeAttributes(box)
+    }
+
+    private init(_ box: Box) {
+        self.box = box
     }
 
     /// Creates attributes with the three that every message has.
@@ -204,16 +220,18 @@ public struct EnvelopeAttributes: Sendable, Hashable {
     /// - Throws: ``MessageError`` with ``MessageError/Code/invalidEnvelope`` if the identifier, the source, the type or
     ///   the topic is empty.
     public func validate() throws(MessageError) {
-        let missing: String? =
-            if id.rawValue.isEmpty { "identifier" } else if source.rawValue.isEmpty {
-                "source"
-            } else if type.rawValue
-                .isEmpty
-            { "type" } else if topic.rawValue.isEmpty { "topic" } else { nil }
-        if let missing {
+        let isComplete =
+            !id.rawValue.isEmpty && !source.rawValue.isEmpty && !type.rawValue.isEmpty
+            && !topic.rawValue.isEmpty
+        if isComplete { return }
+        let required = [
+            ("identifier", id.rawValue), ("source", source.rawValue), ("type", type.rawValue),
+            ("topic", topic.rawValue),
+        ]
+        for (name, value) in required where value.isEmpty {
             throw MessageError(
                 .invalidEnvelope,
-                "The envelope of '\(type)' with the identifier '\(id)' has an empty \(missing). Set it before publishing."
+                "The envelope of '\(type)' with the identifier '\(id)' has an empty \(name). Set it before publishing."
             )
         }
     }

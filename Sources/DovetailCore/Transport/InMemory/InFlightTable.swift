@@ -26,8 +26,7 @@ struct InFlightTable: Sendable {
     }
 
     var count: Int { slots.count - free.count }
-    /// How many more it can take.
-    var room: Int { (1 << Int(Self.slotBits)) - count }
+    var hasRoom: Bool { !free.isEmpty || slots.count < 1 << Int(Self.slotBits) }
 
     mutating func insert(_ message: PendingMessage, lane: Int, member: InMemoryMember) -> UInt64 {
         let slot = free.popLast() ?? slots.count

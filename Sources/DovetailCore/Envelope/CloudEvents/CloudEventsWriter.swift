@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Takes the attributes of an event one by one, in the form of a format.
+protocol CloudEventsSink {
+    mutating func put(_ attribute: CloudEventsAttribute, _ text: String)
+    mutating func put(_ attribute: CloudEventsAttribute, _ time: Timestamp)
+    mutating func put(_ name: String, _ value: ExtensionValue)
+}
+
+extension EnvelopeAttributes {
+    /// Gives all attributes to a sink, in a fixed order.
+    ///
+    /// What CloudEvents does not allow to be empty is left out if it is. A kept value of an attribute that has a field here
+    /// is written unless the field has a value, so an event goes out as it came in.
+    ///
+    /// - Throws: ``MessageError`` with ``MessageError/Code/invalidEnvelope`` if the event would not be valid.
+    func writeCloudEvent(to sink: inout some CloudEventsSink) throws(MessageError) {
+        try checkCloudEvent()
+        sink.put(.specVersion, "1.0")
+        sink.put(.id, id.rawValue)
+        sink.put(.source, source.rawValue)
+        sink.put(.type, type.rawValue)
+        if let subject, !subject.isEmpty { sink.put(.subject, subject) }
+        if let time { sink.put(.time, time) }
+        if let contentType, !contentType.isEmpty { sink.put(.dataContentType, contentType) }
+        if let schema = schema?.text, !schema.isEmpty { sink.put(.dataSchema, schema) }
+        if let partitionKey { sink.put(.partitionKey, partitionKey.rawValue) }
+        if let trace { sink.put(.traceParent, trace.traceParent.text) }
+        if let state = trace?.traceState, !state.isEmpty { sink.put(.traceState, state.text) }
+        if let baggage, !baggage.isEmpty { sink.put(.baggage, baggage.text) }
+        if let correlationID { sink.put(.correlationID, correlationID.rawValue) }
+        if let causationID { sink.put(.causationID, causationID.rawValue) }
+        if let expiry { sink.put(.expiryTime, expiry) }
+        if version != 1 { sink.put(.messageVersion, version.description) }
+        if let notBefore { sink.put(.notBefore, notBefore) }
+        if let tenant { sink.put(.tenant, tenant.rawValue) }
+        if !headers.isEmpty { sink.put(.headers, headers.cloudEventText) }
+        let extensions = extensions
+        if extensions.isEmpty { return }
+        for name in extensions.keys.sorted() {
+            guard let value = extensions[name] else { continue }
+            if let attribute = CloudEventsAttribute(name: name), hasValue(for: attribute) { continue }
+            sink.put(name, value)
+        }
+    }
+
+    /// Tells whether a field was written under the name of an extension, so that no other value can have that name.
+    private func hasValue(for attribute: CloudEventsAttribute) -> Bool {
+        switch attribute {
+        case .partitionKey: partitionKey != nil
+        case .traceParent: trace != nil
+        case .traceState: trace?.traceState?.isEmpty == false
+        case .baggage: baggage?.isEmpty == false
+        case .correlationID: correlationID != nil
+        case .causationID: causationID != nil
+        case .expiryTime: expiry != nil
+        case .messageVersion: version != 1
+        case .notBefore: notBefore != nil
+        case .tenant: tenant != nil
+        case .headers: !headers.isEmpty
+        default: true
+        }
+    }
+
+    /// Checks that the attributes make a valid event.
+    private func checkCloudEvent() throws(MessageError) {
+        try validate()
+        if let contentType, !contentType.isEmpty, !MediaType.isValid(contentType) {
+            throw MessageError(
+                .invalidEnvelope,
+                "The content type '\(contentType.excerpt)' of message '\(id)' is no media type. "
+                    + "Set one such as 'application/json'."
+            )
+        }
+        let extensions = extensions
+        if extensions.isEmpty { return }
+        for name in extensions.keys {
+            try Self.checkExtension(name, of: id)
+        }
+    }
+
+    private static func checkExtension(_ name: String, of id: MessageID) throws(MessageError) {
+        var name = name
+        if !name.withUTF8({ CloudEventsAttribute.isValidName($0) }) {
+            throw MessageError(
+                .invalidEnvelope,
+                "The extension '\(name.excerpt)' of message '\(id)' has a name that CloudEvents does not allow. "
+                    + "Name it with lower-case letters and digits, and not 'data'."
+            )
+        }
+        if let attribute = CloudEventsAttribute(name: name), attribute.isCore {
+            throw MessageError(
+                .invalidEnvelope,
+                "The extension '\(name)' of message '\(id)' has the name of an attribute of CloudEvents itself. "
+                    + "Set the property of the envelope instead, or name the extension otherwise."
+            )
+        }
+    }
+}
+
+extension String {
+    /// As much of a text from outside as an error message may show.
+    var excerpt: String {
+        utf8.count <= 100 ? self : prefix(60) + "…"
+    }
+}
