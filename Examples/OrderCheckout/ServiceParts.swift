@@ -3,7 +3,7 @@
 import Dovetail
 
 /// What a database must offer for a service of this shop.
-typealias ShopDatabase = TableDatabase & OutboxDatabase & IdempotencyDatabase & DeadLetterDatabase
+typealias ShopDatabase = TableDatabase & OutboxDatabase & IdempotencyDatabase & WaitingRoomDatabase & DeadLetterDatabase
 
 /// The parts that each service of this shop is built from: a database of its own, an outbox with its relay, a consumer.
 ///
@@ -79,6 +79,7 @@ struct ServiceParts<DB: ShopDatabase, Bus: Transport>: Sendable {
         let consumer = Consumer(name, on: bus, routes: routes)
             .retrying(retries)
             .concurrency(workers)
+            .waiting(in: database)
             .deadLettering(to: DeadLetterQueue(in: database))
         let relay = OutboxRelay(from: database, to: bus, settings: OutboxRelaySettings(retry: retries))
         try await Services(relay, consumer).run()

@@ -56,11 +56,17 @@ public struct Consumer: Service {
     /// cancellation until it ends. What was not handled then goes back to the transport.
     ///
     /// - Throws: ``ConsumerError`` with ``ConsumerError/Code/noRoutes``, ``ConsumerError/Code/duplicateRoute``,
-    ///   ``ConsumerError/Code/invalidRoute`` or ``ConsumerError/Code/invalidName`` if it cannot start,
-    ///   ``ConsumerError/Code/unknownMessage`` if it was told to fail then; `TransportError` when the transport is gone for
+    ///   ``ConsumerError/Code/invalidRoute``, ``ConsumerError/Code/invalidName`` or ``ConsumerError/Code/noWaitingRoom`` if it
+    ///   cannot start, ``ConsumerError/Code/unknownMessage`` if it was told to fail then; `TransportError` when the transport is gone for
     ///   good. What is transient is tried again.
     public func run() async throws {
         let table = try RouteTable(routes, of: name)
+        if settings.parksFollowers, settings.waitingRoom == nil, table.waitingRoom == nil {
+            throw ConsumerError(
+                .noWaitingRoom,
+                "The consumer '\(name)' is to park followers of dead letters, but has nowhere to park them. "
+                    + "Add `.waiting(in: database)`.")
+        }
         let runtime = settings.runtime ?? .current
         try await Runtime.$current.withValue(runtime) {
             let run = ConsumerRun(name: name, table: table, transport: transport, settings: settings, runtime: runtime)
@@ -99,10 +105,42 @@ extension Consumer {
     /// A message is acknowledged only after its letter was captured. Without a sink it is rejected, which some transports
     /// take as a reason to keep it and others to drop it.
     ///
-    /// - Parameter sink: Where to keep them.
+    /// - Parameters:
+    ///   - sink: Where to keep them.
+    ///   - parksFollowers: Whether later messages of the same key wait until somebody deals with the dead letter, in the
+    ///     waiting room that the consumer then needs; see ``WaitingRoom/release(_:of:for:)``.
     /// - Returns: The changed consumer.
-    public func deadLettering(to sink: some DeadLetterSink) -> Consumer {
-        with { $0.sink = sink }
+    public func deadLettering(to sink: some DeadLetterSink, parkingFollowers parksFollowers: Bool = false) -> Consumer {
+        with {
+            $0.sink = sink
+            $0.parksFollowers = parksFollowers
+        }
+    }
+
+    /// Sets where messages with a key wait for a retry, and their followers with them.
+    ///
+    /// Without a waiting room a message that waits holds back later ones of its key in the transport, and in some transports
+    /// those of other keys too. Routes that are given a database bring its waiting room with them, so that this is needed only
+    /// for consumers that have no such route.
+    ///
+    /// - Parameter database: Where to wait.
+    /// - Returns: The changed consumer.
+    public func waiting(in database: some WaitingRoomDatabase) -> Consumer {
+        with { $0.waitingRoom = WaitingRoom(in: database) }
+    }
+
+    /// Sets how the waiting room is worked through.
+    ///
+    /// - Parameters:
+    ///   - lease: How long a claim lasts; it is renewed as long as the handler runs. When a process ends without giving its claims
+    ///     back, its messages wait this long. 30 seconds unless set.
+    ///   - interval: How often to look for messages that others made due; 1 second unless set.
+    /// - Returns: The changed consumer.
+    public func waitingRoom(lease: Duration = .seconds(30), pollingEvery interval: Duration = .seconds(1)) -> Consumer {
+        with {
+            $0.lease = max(.milliseconds(10), lease)
+            $0.pollInterval = max(.milliseconds(1), interval)
+        }
     }
 
     /// Sets how many messages are handled at once; 16 unless set.

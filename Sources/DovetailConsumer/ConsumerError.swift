@@ -2,10 +2,13 @@
 
 /// A consumer that cannot run, or a request that was not answered.
 public struct ConsumerError: Error, Sendable, CustomStringConvertible {
-    /// What kind of failure it is. New codes may be added in minor versions.
+    /// What kind of failure it is.
+    ///
+    /// New codes may be added in minor versions.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String, Sendable {
-            case invalidName, noRoutes, duplicateRoute, invalidRoute, unknownMessage, notRunning, noReplyInTime
+            case invalidName, noRoutes, duplicateRoute, invalidRoute, noWaitingRoom, unknownMessage, notRunning
+            case noReplyInTime
         }
         private let base: Base
 
@@ -20,6 +23,9 @@ public struct ConsumerError: Error, Sendable, CustomStringConvertible {
 
         /// A route has a malformed type or an empty topic.
         public static let invalidRoute = Code(base: .invalidRoute)
+
+        /// The consumer is to park followers of dead letters and has no waiting room to do so.
+        public static let noWaitingRoom = Code(base: .noWaitingRoom)
 
         /// A message came that no route takes, and the consumer was told to fail then.
         public static let unknownMessage = Code(base: .unknownMessage)

@@ -16,7 +16,9 @@ public struct IncomingMessage: Sendable {
     /// Where the message came from; replies go out through it.
     public let transport: any Transport
 
-    /// Creates the message for a handler. The consumer does this; tests of routes may.
+    /// Creates the message for a handler.
+    ///
+    /// The consumer does this; tests of routes may.
     ///
     /// - Parameters:
     ///   - envelope: The message, its payload in bytes.

@@ -35,7 +35,9 @@ public struct On: Sendable {
     /// Where messages of this route may wait for a retry in order, if its consumer names no other place.
     public let waitingRoom: WaitingRoom?
 
-    /// Creates a route from its parts. Use this to build routes of your own kind, such as one that runs in a transaction.
+    /// Creates a route from its parts.
+    ///
+    /// Use this to build routes of your own kind, such as one that runs in a transaction.
     ///
     /// ```swift
     /// extension On {

@@ -3,6 +3,7 @@
 import DovetailConsumer
 import DovetailCore
 import DovetailSimulation
+import DovetailTesting
 import Synchronization
 
 struct OrderPlaced: Event {
@@ -86,49 +87,129 @@ final class Letters: DeadLetterSink {
     var reasons: [DeadLetterReason] { all.all.map(\.reason) }
 }
 
-/// A simulation with a transport whose unsettled messages count as work to do.
-struct World: Sendable {
-    let simulation: Simulation
+/// A transport that lacks some of the abilities of the one in memory.
+struct LimitedTransport: Transport {
     let bus: InMemoryTransport
-    let events: EventLog
+    var capabilities: TransportCapabilities
 
-    init(seed: UInt64 = 1, faults: TransportFaults = .none) {
-        events = EventLog()
-        simulation = Simulation(seed: seed, instrument: events)
-        let bus = InMemoryTransport(faults: faults, runtime: simulation.runtime)
+    init(_ bus: InMemoryTransport, _ change: (inout TransportCapabilities) -> Void) {
         self.bus = bus
-        simulation.watch { bus.pendingWork.map { "\($0.topic): \($0.count)" } }
+        capabilities = bus.capabilities
+        change(&capabilities)
     }
 
-    func publish<E: Event>(_ messages: E..., options: PublishOptions = PublishOptions()) async throws {
-        let factory = EnvelopeFactory(source: "/test")
-        var envelopes: [Envelope<Bytes>] = []
-        for message in messages { envelopes.append(try await factory.envelope(for: message, options: options)) }
-        for result in try await bus.publish(envelopes) { if let error = result.error { throw error } }
+    func publish(_ envelopes: [Envelope<Bytes>]) async throws -> [PublishResult] { try await bus.publish(envelopes) }
+
+    func subscribe(to topics: [Topic], as group: ConsumerGroup) async throws -> Subscription {
+        Subscription(inner: try await bus.subscribe(to: topics, as: group), capabilities: capabilities)
     }
 
-    /// Runs services beside a body, and stops them after it.
-    func run<Result: Sendable>(
-        _ services: any Service..., body: @escaping @Sendable () async throws -> Result
-    ) async throws -> Result {
-        try await simulation.run {
-            try await withThrowingTaskGroup(of: Result?.self) { group in
-                for service in services {
-                    group.addTask {
-                        try await service.run()
-                        return nil
-                    }
-                }
-                group.addTask { try await body() }
-                var result: Result?
-                while result == nil { result = try await group.next() ?? nil }
-                group.cancelAll()
-                try await group.waitForAll()
-                guard let result else { throw CancellationError() }
-                return result
+    struct Subscription: TransportSubscription {
+        let inner: InMemorySubscription
+        let capabilities: TransportCapabilities
+
+        func next(atMost limit: Int) async throws -> [Delivery] {
+            try await inner.next(atMost: limit).map { delivery in
+                guard !capabilities.countsDeliveries else { return delivery }
+                return Delivery(
+                    id: delivery.id, content: delivery.content, topic: delivery.topic, position: delivery.position,
+                    attempt: nil)
             }
         }
+
+        func settle(_ settlements: [Settlement]) async throws {
+            try await inner.settle(
+                settlements.map { settlement in
+                    if case .retry = settlement.outcome, !capabilities.delaysDelivery {
+                        return .retry(settlement.delivery)
+                    }
+                    return settlement
+                })
+        }
+
+        func close() async { await inner.close() }
+    }
+}
+
+extension TestWorld {
+    func deliverAll(_ messages: OrderPlaced...) async throws {
+        for message in messages { try await deliver(message, times: 1) }
     }
 
-    func untilQuiet() async throws { try await simulation.untilQuiet() }
+    /// The virtual time that has passed.
+    var elapsed: Duration { .nanoseconds(time.monotonic().nanoseconds) }
+}
+
+/// Hands out batches that were made up, and ends when they are used up.
+final class ScriptedTransport: Transport, TransportSubscription {
+    let capabilities = TransportCapabilities(ordersPerKey: true, delaysDelivery: true, countsDeliveries: true)
+    let settled = Log<Settlement>()
+    private let batches: Mutex<[[Delivery]]>
+
+    init(batches: [[Delivery]]) {
+        self.batches = Mutex(batches)
+    }
+
+    func publish(_ envelopes: [Envelope<Bytes>]) async throws -> [PublishResult] { envelopes.map { _ in .published } }
+
+    func subscribe(to topics: [Topic], as group: ConsumerGroup) async throws -> ScriptedTransport { self }
+
+    func next(atMost limit: Int) async throws -> [Delivery] {
+        if let batch = batches.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) { return batch }
+        // Time for what was handed out to be handled.
+        try await Runtime.current.time.sleep(for: .seconds(1))
+        return []
+    }
+
+    func settle(_ settlements: [Settlement]) async throws {
+        for settlement in settlements { settled.add(settlement) }
+    }
+
+    func close() async {}
+}
+
+/// Fails so many times at each operation.
+final class UnreliableTransport: Transport {
+    let bus: InMemoryTransport
+    let code: TransportError.Code
+    let failures = Mutex<[String: Int]>([:])
+    var capabilities: TransportCapabilities { bus.capabilities }
+
+    init(_ bus: InMemoryTransport, code: TransportError.Code = .unavailable) {
+        self.bus = bus
+        self.code = code
+    }
+
+    func check(_ operation: String) throws {
+        let fails = failures.withLock { failures in
+            guard let count = failures[operation], count > 0 else { return false }
+            failures[operation] = count - 1
+            return true
+        }
+        if fails { throw TransportError(code, "It fails to \(operation), as the test asks.") }
+    }
+
+    func publish(_ envelopes: [Envelope<Bytes>]) async throws -> [PublishResult] { try await bus.publish(envelopes) }
+
+    func subscribe(to topics: [Topic], as group: ConsumerGroup) async throws -> Subscription {
+        try check("subscribe")
+        return Subscription(transport: self, inner: try await bus.subscribe(to: topics, as: group))
+    }
+
+    struct Subscription: TransportSubscription {
+        let transport: UnreliableTransport
+        let inner: InMemorySubscription
+
+        func next(atMost limit: Int) async throws -> [Delivery] {
+            try transport.check("next")
+            return try await inner.next(atMost: limit)
+        }
+
+        func settle(_ settlements: [Settlement]) async throws {
+            try transport.check("settle")
+            try await inner.settle(settlements)
+        }
+
+        func close() async { await inner.close() }
+    }
 }

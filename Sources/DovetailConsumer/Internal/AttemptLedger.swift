@@ -7,6 +7,7 @@ import DovetailCore
 /// Where the transport does not count, the attempts made; where it counts, the deliveries that were given back without an
 /// attempt. Bounded: what is oldest is forgotten first.
 struct AttemptLedger: Sendable {
+    /// One place of one message.
     struct Key: Hashable, Sendable {
         let topic: Topic
         let position: String
@@ -15,7 +16,7 @@ struct AttemptLedger: Sendable {
         init(_ delivery: Delivery, _ envelope: Envelope<Bytes>) {
             topic = delivery.topic
             position = delivery.position
-            id = envelope.id
+            id = envelope.attributes.id
         }
     }
 
@@ -24,7 +25,7 @@ struct AttemptLedger: Sendable {
         var givenBack = 0
     }
 
-    let capacity: Int
+    private let capacity: Int
     private var entries: [Key: Entry] = [:]
     private var order = FIFO<Key>()
 
@@ -36,12 +37,17 @@ struct AttemptLedger: Sendable {
 
     /// Which attempt a delivery is, counted from 1.
     ///
-    /// - Parameter immediate: How many retries are made at once within the first delivery.
-    func attempt(_ key: Key, delivery: Int?, immediate: Int) -> Int {
-        let entry = entries[key]
-        guard let delivery else { return (entry?.attempts ?? 0) + 1 }
-        let effective = max(1, delivery - (entry?.givenBack ?? 0))
-        return effective == 1 ? 1 : effective + immediate
+    /// - Parameters:
+    ///   - delivery: The delivery.
+    ///   - envelope: Its message.
+    ///   - immediate: How many retries are made at once within the first delivery.
+    /// - Returns: The number of the attempt.
+    func attempt(_ delivery: Delivery, _ envelope: Envelope<Bytes>, immediate: Int) -> Int {
+        // Most messages are delivered once, and then nothing is known and no key need be made.
+        let entry = entries.isEmpty ? nil : entries[Key(delivery, envelope)]
+        guard let deliveries = delivery.attempt else { return (entry?.attempts ?? 0) + 1 }
+        let counted = max(1, deliveries - (entry?.givenBack ?? 0))
+        return counted == 1 ? 1 : counted + immediate
     }
 
     /// The message was handed back after this many attempts in all.
@@ -54,19 +60,15 @@ struct AttemptLedger: Sendable {
         update(key) { $0.givenBack += 1 }
     }
 
-    mutating func forget(_ key: Key) {
-        entries[key] = nil
+    /// The message is done with.
+    mutating func forget(_ delivery: Delivery) {
+        guard !entries.isEmpty, let envelope = delivery.envelope else { return }
+        entries[Key(delivery, envelope)] = nil
     }
 
     private mutating func update(_ key: Key, _ change: (inout Entry) -> Void) {
-        if entries[key] == nil {
-            entries[key] = Entry()
-            order.append(key)
-        }
-        if var entry = entries[key] {
-            change(&entry)
-            entries[key] = entry
-        }
+        if entries[key] == nil { order.append(key) }
+        change(&entries[key, default: Entry()])
         while order.count > capacity, let oldest = order.popFirst() {
             entries[oldest] = nil
         }

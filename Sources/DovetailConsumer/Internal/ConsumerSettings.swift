@@ -9,6 +9,10 @@ struct ConsumerSettings: Sendable {
     )
     var classifier = FailureClassifier()
     var sink: (any DeadLetterSink)?
+    var parksFollowers = false
+    var waitingRoom: WaitingRoom?
+    var lease: Duration = .seconds(30)
+    var pollInterval: Duration = .seconds(1)
     var concurrency = 16
     var prefetch: Int?
     var middleware: [any ConsumerMiddleware] = []
@@ -16,6 +20,11 @@ struct ConsumerSettings: Sendable {
     var unknownMessages = UnknownMessages.ignore
     var codec: any PayloadCodec = JSONPayloadCodec()
     var runtime: Runtime?
+
+    var effectivePrefetch: Int {
+        let (product, overflow) = concurrency.multipliedReportingOverflow(by: 8)
+        return max(1, prefetch ?? (overflow ? .max : product))
+    }
 
     /// How many of the first retries have no delay and are made at once.
     var immediateRetries: Int {

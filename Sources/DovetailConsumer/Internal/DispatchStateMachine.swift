@@ -4,7 +4,7 @@
 ///
 /// A pure value; it knows nothing of tasks. The number of items in hand is bounded by ``room``.
 struct DispatchStateMachine<Lane: Hashable & Sendable, Item: Sendable>: Sendable {
-    /// An item that is being handled. Give it back with `finish`.
+    /// An item that is being handled, until `finish` or `putBack` is called with it.
     struct Ticket: Sendable {
         let lane: Lane?
         let item: Item
@@ -38,7 +38,7 @@ struct DispatchStateMachine<Lane: Hashable & Sendable, Item: Sendable>: Sendable
     /// How many more items it has room for.
     var room: Int { max(0, prefetch - inHand) }
 
-    var hasReady: Bool { !ready.isEmpty }
+    /// How many items could be handled now.
     var readyCount: Int { ready.count }
 
     /// Takes an item; one without a lane waits for no other.
@@ -72,7 +72,7 @@ struct DispatchStateMachine<Lane: Hashable & Sendable, Item: Sendable>: Sendable
         return nil
     }
 
-    /// The items that wait behind one that is being handled. They are taken out of the lane, which stays busy.
+    /// The items that wait behind one that is being handled; they are taken out of the lane, which stays busy.
     mutating func takeFollowers(of ticket: Ticket) -> [Item] {
         guard let lane = ticket.lane, let followers = lanes[lane]?.queue.removeAll() else { return [] }
         inHand -= followers.count
@@ -81,8 +81,10 @@ struct DispatchStateMachine<Lane: Hashable & Sendable, Item: Sendable>: Sendable
 
     /// Ends the turn of an item and lets the next one of its lane have its turn.
     ///
-    /// - Parameter divert: Whether the item was moved to where its followers have to follow; those that are here already are
-    ///   told so by their ticket, and ``diversions`` tells those who are about to bring more.
+    /// - Parameters:
+    ///   - ticket: The item.
+    ///   - divert: Whether the item was moved to where its followers have to follow. Those that are here already are told so by
+    ///     their ticket, and ``diversions`` tells those who are about to bring more.
     mutating func finish(_ ticket: Ticket, divert: Bool = false) {
         inHand -= 1
         if divert { diversions += 1 }
@@ -93,5 +95,15 @@ struct DispatchStateMachine<Lane: Hashable & Sendable, Item: Sendable>: Sendable
             lanes[lane]?.isDiverted = divert
             ready.append(.lane(lane))
         }
+    }
+
+    /// Ends the turn of an item that is to have another one, before all others of its lane.
+    mutating func putBack(_ ticket: Ticket, as item: Item) {
+        guard let lane = ticket.lane else {
+            ready.append(.item(item))
+            return
+        }
+        lanes[lane]?.queue.prepend(item)
+        ready.append(.lane(lane))
     }
 }

@@ -12,6 +12,16 @@ struct FIFO<Element> {
         elements.append(element)
     }
 
+    /// Puts an element before all others.
+    mutating func prepend(_ element: Element) {
+        if head > 0 {
+            head -= 1
+            elements[head] = element
+        } else {
+            elements.insert(element, at: 0)
+        }
+    }
+
     mutating func popFirst() -> Element? {
         guard head < elements.count else { return nil }
         let element = elements[head]
@@ -28,10 +38,11 @@ struct FIFO<Element> {
     }
 
     mutating func removeAll() -> [Element] {
-        let all = elements[head...].compactMap(\.self)
-        elements = []
-        head = 0
-        return all
+        defer {
+            elements = []
+            head = 0
+        }
+        return elements[head...].compactMap(\.self)
     }
 }
 

@@ -31,6 +31,7 @@ struct HandlerChain: Sendable {
     ///   - envelope: The message.
     ///   - attempt: Which attempt is the next, counted from 1.
     ///   - mayRepeat: Whether there is time for another attempt at once.
+    /// - Returns: What became of it.
     func handle(
         _ envelope: Envelope<Bytes>, attempt: Int, mayRepeat: () -> Bool
     ) async -> Disposition {

@@ -79,90 +79,123 @@ package struct WaiterList: Sendable {
         /// Has a place in the line; its task has not suspended yet.
         case reserved
         case parked(UnsafeContinuation<Bool, Never>)
+        /// Was cancelled, and left its place behind.
+        case left
     }
 
-    private var nextID: ID = 0
-    private var line: [ID: Slot] = [:]
-    private var order = ArraySlice<ID>()
-    /// Waiters that were woken between their place in the line and their suspension.
-    private var wokenEarly: Set<ID> = []
+    private struct Place: Sendable {
+        let id: ID
+        var slot: Slot
+    }
+
+    private var lastID: ID = 0
+    /// In the order of their identifiers, so that a place is found by halving.
+    private var line = RingBuffer<Place>()
+
+    /// How many wait.
+    package private(set) var count = 0
+    package var isEmpty: Bool { count == 0 }
+    /// How many places the line takes up, those that were left included.
+    var places: Int { line.count }
 
     package init() {}
 
-    package var isEmpty: Bool { line.isEmpty }
-    package var count: Int { line.count }
-
     package mutating func reserve() -> ID {
-        if order.count > 2 * line.count + 16 {
-            // Waiters that were cancelled left their places behind.
-            order = ArraySlice(order.filter { line[$0] != nil })
-        }
-        nextID += 1
-        line[nextID] = .reserved
-        order.append(nextID)
-        return nextID
+        lastID += 1
+        line.append(Place(id: lastID, slot: .reserved))
+        count += 1
+        return lastID
     }
 
     /// - Returns: `false` if the waiter was woken already and must not suspend.
     mutating func park(_ continuation: UnsafeContinuation<Bool, Never>, as id: ID) -> Bool {
-        if wokenEarly.remove(id) != nil { return false }
-        line[id] = .parked(continuation)
+        // Before a waiter suspends, it can only have left the line by being woken.
+        guard let index = index(of: id) else { return false }
+        line.replace(at: index, with: Place(id: id, slot: .parked(continuation)))
         return true
     }
 
     /// - Returns: `true` if the waiter was woken already.
     mutating func abandon(_ id: ID) -> Bool {
-        if wokenEarly.remove(id) != nil { return true }
-        line[id] = nil
+        guard let index = index(of: id) else { return true }
+        leave(at: index, id)
         return false
     }
 
     mutating func remove(_ id: ID) -> UnsafeContinuation<Bool, Never>? {
-        guard case .parked(let continuation)? = line[id] else { return nil }
-        line[id] = nil
+        guard let index = index(of: id), case .parked(let continuation)? = line[index]?.slot else { return nil }
+        leave(at: index, id)
         return continuation
+    }
+
+    private func index(of id: ID) -> Int? {
+        var (low, high) = (0, line.count)
+        while low < high {
+            let middle = (low + high) / 2
+            guard let place = line[middle], place.id < id else {
+                high = middle
+                continue
+            }
+            low = middle + 1
+        }
+        guard let place = line[low], place.id == id else { return nil }
+        if case .left = place.slot { return nil }
+        return low
+    }
+
+    private mutating func leave(at index: Int, _ id: ID) {
+        line.replace(at: index, with: Place(id: id, slot: .left))
+        count -= 1
+        guard line.count > 2 * count + 16 else { return }
+        var remaining = RingBuffer<Place>()
+        while let place = line.popFirst() {
+            if case .left = place.slot { continue }
+            remaining.append(place)
+        }
+        line = remaining
     }
 
     /// Takes the first waiter out of the line.
     ///
     /// Call `resume()` on the result after the lock is released.
     package mutating func wakeFirst() -> Wakeup {
-        while let id = order.popFirst() {
-            guard let slot = line.removeValue(forKey: id) else { continue }
-            switch slot {
+        while let place = line.popFirst() {
+            switch place.slot {
+            case .left: continue
             case .reserved:
-                wokenEarly.insert(id)
-                return Wakeup(continuations: [], count: 1)
-            case .parked(let continuation): return Wakeup(continuations: [continuation], count: 1)
+                count -= 1
+                return Wakeup(count: 1)
+            case .parked(let continuation):
+                count -= 1
+                return Wakeup(first: continuation, count: 1)
             }
         }
-        return Wakeup(continuations: [], count: 0)
+        return Wakeup()
     }
 
     /// Takes all waiters out of the line.
     ///
     /// Call `resume()` on the result after the lock is released.
     package mutating func wakeAll() -> Wakeup {
-        var all = Wakeup(continuations: [], count: 0)
-        while !line.isEmpty {
+        var all = Wakeup()
+        while !isEmpty {
             let next = wakeFirst()
-            all.continuations += next.continuations
+            if let first = next.first { all.others.append(first) }
             all.count += next.count
         }
-        order = []
         return all
     }
 }
 
 /// Waiters taken out of a line, to be resumed once the lock is released.
 package struct Wakeup: Sendable {
-    fileprivate var continuations: [UnsafeContinuation<Bool, Never>]
-    /// How many waiters it stands for.
-    package fileprivate(set) var count: Int
+    fileprivate var first: UnsafeContinuation<Bool, Never>?
+    fileprivate var others: [UnsafeContinuation<Bool, Never>] = []
+    /// How many waiters it stands for, those that have not suspended yet included.
+    package fileprivate(set) var count = 0
 
     package func resume() {
-        for continuation in continuations {
-            continuation.resume(returning: true)
-        }
+        first?.resume(returning: true)
+        for continuation in others { continuation.resume(returning: true) }
     }
 }

@@ -11,7 +11,9 @@ import Synchronization
     import Musl
 #endif
 
-/// Watches for the signals that ask a process to end. The first one is taken, and the handling is then as it was.
+/// Watches for the signals that ask a process to end.
+///
+/// The first one is taken, and the handling is then as it was.
 final class StopSignals: Sendable {
     private typealias Handler = @convention(c) (Int32) -> Void
 

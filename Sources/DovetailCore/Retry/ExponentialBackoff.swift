@@ -21,7 +21,9 @@ public struct ExponentialBackoff: RetryPolicy {
     /// The most attempts, the first one included.
     public let attempts: Int
 
-    /// Creates a policy. Values that make no sense are moved to the nearest that does.
+    /// Creates a policy.
+    ///
+    /// Values that make no sense are moved to the nearest that does.
     ///
     /// - Parameters:
     ///   - base: The wait after the first failure.

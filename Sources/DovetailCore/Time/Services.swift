@@ -31,8 +31,9 @@ public struct Services: Service {
         self.services = services
     }
 
-    /// Sets whether SIGTERM and SIGINT stop the services, which they do unless set. Under a virtual clock signals are left alone
-    /// in any case.
+    /// Sets whether SIGTERM and SIGINT stop the services, which they do unless set.
+    ///
+    /// Under a virtual clock signals are left alone in any case.
     ///
     /// - Parameter handles: Whether signals are handled.
     /// - Returns: The changed group.

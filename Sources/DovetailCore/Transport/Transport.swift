@@ -10,7 +10,7 @@
 /// let results = try await transport.publish([envelope])
 /// let subscription = try await transport.subscribe(to: ["shop.order.placed"], as: "payments")
 /// for delivery in try await subscription.next(atMost: 10) {
-///     print(delivery.envelope.id)
+///     if let envelope = delivery.envelope { print(envelope.id) }
 ///     try await subscription.settle([.acknowledge(delivery.id)])
 /// }
 /// ```

@@ -39,8 +39,8 @@ public struct InMemoryIdempotencyStore: IdempotencyStore {
         }
         let now = self.keys.now().millisecondsSinceEpoch
         return keys.map { key in
-            let id = Pending.ID(scope: scope, key: key)
-            guard pending.keys[id] == nil, !self.keys.isRecorded(key, in: scope, at: now) else { return false }
+            let id = ScopedKey(key, in: scope)
+            guard pending.keys[id] == nil, !self.keys.isRecorded(id, at: now) else { return false }
             pending.keys[id] = retention.milliseconds
             return true
         }
@@ -59,7 +59,7 @@ public struct InMemoryIdempotencyStore: IdempotencyStore {
     public func reserve(
         _ key: IdempotencyKey, in scope: IdempotencyScope, fingerprint: String, lease: Duration, retention: Duration
     ) async throws -> IdempotencyReservation {
-        let id = ReplayRecords.ID(scope: scope, key: key)
+        let id = ScopedKey(key, in: scope)
         return try await database.withTransaction { tx in
             try await lock(key, in: scope, tx)
             let (reservation, now) = keys.replay { records, now in
@@ -90,7 +90,7 @@ public struct InMemoryIdempotencyStore: IdempotencyStore {
         _ key: IdempotencyKey, in scope: IdempotencyScope, token: FencingToken, lease: Duration
     ) async throws {
         try database.checkFence("renew a reservation")
-        let id = ReplayRecords.ID(scope: scope, key: key)
+        let id = ScopedKey(key, in: scope)
         let isHeld = keys.replay { records, now in
             let isHeld = records.holds(id, token: token, now: now)
             if isHeld { records.renew(id, lease: lease, now: now) }
@@ -116,7 +116,7 @@ public struct InMemoryIdempotencyStore: IdempotencyStore {
     ) async throws {
         try check(tx)
         try await lock(key, in: scope, tx)
-        let id = ReplayRecords.ID(scope: scope, key: key)
+        let id = ScopedKey(key, in: scope)
         let (isHeld, isAnswered) = keys.replay { records, now in
             (records.holds(id, token: token, now: now), records.isAnswered(id, token: token, now: now))
         }
@@ -135,7 +135,7 @@ public struct InMemoryIdempotencyStore: IdempotencyStore {
     ///   - token: The reservation.
     /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/leaseLost``.
     public func release(_ key: IdempotencyKey, in scope: IdempotencyScope, token: FencingToken) async throws {
-        let id = ReplayRecords.ID(scope: scope, key: key)
+        let id = ScopedKey(key, in: scope)
         try await database.withTransaction { tx in
             try await lock(key, in: scope, tx)
             guard keys.replay({ records, now in records.holds(id, token: token, now: now) }) else {
@@ -173,13 +173,8 @@ public struct InMemoryIdempotencyStore: IdempotencyStore {
     }
 
     /// What one transaction records, with the time each key is kept.
-    final class Pending {
-        struct ID: Hashable, Sendable {
-            let scope: IdempotencyScope
-            let key: IdempotencyKey
-        }
-
-        var keys: [ID: Int64] = [:]
+    private final class Pending {
+        var keys: [ScopedKey: Int64] = [:]
     }
 
     final class Keys: InMemoryStore {
@@ -202,14 +197,14 @@ public struct InMemoryIdempotencyStore: IdempotencyStore {
             (runtime ?? .current).time.now()
         }
 
-        func isRecorded(_ key: IdempotencyKey, in scope: IdempotencyScope, at now: Int64) -> Bool {
-            state.withLock { $0.once.contains(key, in: scope, at: now) }
+        func isRecorded(_ id: ScopedKey, at now: Int64) -> Bool {
+            state.withLock { $0.once.contains(id, at: now) }
         }
 
-        func record(_ keys: [Pending.ID: Int64]) {
+        func record(_ keys: [ScopedKey: Int64]) {
             let now = now().millisecondsSinceEpoch
             state.withLock { state in
-                for (id, span) in keys { state.once.insert(id.key, in: id.scope, at: now, span: span) }
+                for (id, span) in keys { state.once.insert(id, at: now, span: span) }
             }
         }
 

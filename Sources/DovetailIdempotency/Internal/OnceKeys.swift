@@ -6,28 +6,28 @@
 struct OnceKeys: Sendable {
     private struct Keys: Sendable {
         var uuids = ExpiringKeys<UUIDKey>()
-        var texts = ExpiringKeys<String>()
+        var texts = ExpiringKeys<ByteText>()
     }
 
-    private var scopes: [IdempotencyScope: Keys] = [:]
+    private var scopes: [ByteText: Keys] = [:]
 
-    func contains(_ key: IdempotencyKey, in scope: IdempotencyScope, at now: Int64) -> Bool {
-        guard let keys = scopes[scope] else { return false }
-        if let uuid = UUIDKey(key.rawValue) { return keys.uuids.contains(uuid, at: now) }
-        return keys.texts.contains(key.rawValue, at: now)
+    func contains(_ id: ScopedKey, at now: Int64) -> Bool {
+        guard let keys = scopes[id.scope] else { return false }
+        if let uuid = UUIDKey(id.key.text) { return keys.uuids.contains(uuid, at: now) }
+        return keys.texts.contains(id.key, at: now)
     }
 
-    mutating func insert(_ key: IdempotencyKey, in scope: IdempotencyScope, at now: Int64, span: Int64) {
-        if let uuid = UUIDKey(key.rawValue) {
-            scopes[scope, default: Keys()].uuids.insert(uuid, at: now, span: span)
+    mutating func insert(_ id: ScopedKey, at now: Int64, span: Int64) {
+        if let uuid = UUIDKey(id.key.text) {
+            scopes[id.scope, default: Keys()].uuids.insert(uuid, at: now, span: span)
         } else {
-            scopes[scope, default: Keys()].texts.insert(key.rawValue, at: now, span: span)
+            scopes[id.scope, default: Keys()].texts.insert(id.key, at: now, span: span)
         }
     }
 
     mutating func sweep(at now: Int64, limit: Int) -> Int {
         var swept = 0
-        for scope in scopes.keys.sorted() where swept < limit {
+        for scope in scopes.keys.sorted(by: { $0.text < $1.text }) where swept < limit {
             guard var keys = scopes.removeValue(forKey: scope) else { continue }
             swept += keys.uuids.sweep(at: now, limit: limit - swept)
             swept += keys.texts.sweep(at: now, limit: limit - swept)

@@ -4,11 +4,6 @@ import DovetailCore
 
 /// The reserved and answered keys of all scopes.
 struct ReplayRecords: Sendable {
-    struct ID: Hashable, Sendable {
-        let scope: IdempotencyScope
-        let key: IdempotencyKey
-    }
-
     private enum Phase: Sendable {
         case reserved(until: Timestamp)
         case answered(Bytes)
@@ -23,16 +18,16 @@ struct ReplayRecords: Sendable {
         var expiry: Int64
     }
 
-    private var records: [ID: Record] = [:]
-    private var lines = ExpiryLines<ID>()
+    private var records: [ScopedKey: Record] = [:]
+    private var lines = ExpiryLines<ScopedKey>()
     private var lastToken: Int64 = 0
 
-    private func record(_ id: ID, now: Timestamp) -> Record? {
+    private func record(_ id: ScopedKey, now: Timestamp) -> Record? {
         records[id].flatMap { $0.expiry > now.millisecondsSinceEpoch ? $0 : nil }
     }
 
     /// What an attempt to reserve leads to; `nil` if the key may be reserved.
-    func obstacle(_ id: ID, fingerprint: String, now: Timestamp) -> IdempotencyReservation? {
+    func obstacle(_ id: ScopedKey, fingerprint: String, now: Timestamp) -> IdempotencyReservation? {
         guard let record = record(id, now: now) else { return nil }
         guard record.fingerprint == fingerprint else { return .mismatch }
         switch record.phase {
@@ -47,7 +42,7 @@ struct ReplayRecords: Sendable {
     }
 
     mutating func reserve(
-        _ id: ID, fingerprint: String, token: FencingToken, lease: Duration, retention: Duration, now: Timestamp
+        _ id: ScopedKey, fingerprint: String, token: FencingToken, lease: Duration, retention: Duration, now: Timestamp
     ) {
         let record = Record(
             fingerprint: fingerprint, token: token.number, retention: retention, phase: .reserved(until: now + lease),
@@ -57,32 +52,32 @@ struct ReplayRecords: Sendable {
     }
 
     /// Whether a reservation is still good.
-    func holds(_ id: ID, token: FencingToken, now: Timestamp) -> Bool {
+    func holds(_ id: ScopedKey, token: FencingToken, now: Timestamp) -> Bool {
         guard let record = record(id, now: now), record.token == token.number else { return false }
         if case .reserved = record.phase { return true }
         return false
     }
 
     /// Whether a reservation ended with an answer.
-    func isAnswered(_ id: ID, token: FencingToken, now: Timestamp) -> Bool {
+    func isAnswered(_ id: ScopedKey, token: FencingToken, now: Timestamp) -> Bool {
         guard let record = record(id, now: now), record.token == token.number else { return false }
         if case .answered = record.phase { return true }
         return false
     }
 
-    mutating func renew(_ id: ID, lease: Duration, now: Timestamp) {
+    mutating func renew(_ id: ScopedKey, lease: Duration, now: Timestamp) {
         guard var record = records[id] else { return }
         record.phase = .reserved(until: now + lease)
         set(record, for: id, expiringAfter: lease + record.retention, now: now)
     }
 
-    mutating func answer(_ id: ID, with answer: Bytes, retention: Duration, now: Timestamp) {
+    mutating func answer(_ id: ScopedKey, with answer: Bytes, retention: Duration, now: Timestamp) {
         guard var record = records[id] else { return }
         record.phase = .answered(answer)
         set(record, for: id, expiringAfter: retention, now: now)
     }
 
-    mutating func release(_ id: ID) {
+    mutating func release(_ id: ScopedKey) {
         records[id] = nil
     }
 
@@ -95,7 +90,7 @@ struct ReplayRecords: Sendable {
         }
     }
 
-    private mutating func set(_ record: Record, for id: ID, expiringAfter span: Duration, now: Timestamp) {
+    private mutating func set(_ record: Record, for id: ScopedKey, expiringAfter span: Duration, now: Timestamp) {
         var record = record
         let milliseconds = span.milliseconds
         let (sum, overflow) = now.millisecondsSinceEpoch.addingReportingOverflow(milliseconds)

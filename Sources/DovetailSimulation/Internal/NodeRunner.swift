@@ -120,18 +120,21 @@ final class NodeRunner: Sendable {
 
     /// Runs the service until it has ended; a crash cancels its task.
     private func run(_ incarnation: Incarnation) async -> Result<Void, any Error> {
-        await Incarnation.$current.withValue(incarnation) {
+        // An orderly end has a grace period; a crash has none.
+        let abort = AbortSwitch()
+        return await Incarnation.$current.withValue(incarnation) {
             await withTaskGroup(of: Result<Void, any Error>?.self) { group in
                 group.addTask {
                     do {
                         let node = Node(incarnation: incarnation, databases: self.world.databases, bus: self.world.bus)
-                        return .success(try await self.factory(node).run())
+                        let service = try self.factory(node)
+                        return .success(try await AbortSwitch.$current.withValue(abort) { try await service.run() })
                     } catch {
                         return .failure(error)
                     }
                 }
                 group.addTask {
-                    try? await incarnation.waitForCrash()
+                    if (try? await incarnation.waitForCrash()) != nil { abort.abort() }
                     return nil
                 }
                 var outcome = Result<Void, any Error>.success(())

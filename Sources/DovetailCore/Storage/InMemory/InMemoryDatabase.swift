@@ -57,10 +57,12 @@ public struct InMemoryDatabase: TableDatabase {
 
     /// Runs a body in a transaction, which commits when the body returns and rolls back when it throws.
     ///
-    /// A body whose commit is refused is run again, ten times at most.
+    /// A body whose commit is refused, or that was given up in a deadlock, is run again, ten times at most.
     ///
     /// - Parameters:
-    ///   - isolation: Has no effect: with one writer every transaction is serializable, otherwise read committed.
+    ///   - isolation: With one writer at a time every transaction is serializable. Side by side, transactions are
+    ///     read-committed unless this is serializable; the commit of one that is serializable is refused if a row of a portable
+    ///     table that it read has changed since.
     ///   - body: Reads and writes through the transaction it is given.
     /// - Returns: What the body returned, after the commit.
     /// - Throws: What the body throws, after the roll-back; ``DatabaseError`` with
@@ -73,16 +75,16 @@ public struct InMemoryDatabase: TableDatabase {
         var run = 1
         while true {
             try fence?.check("begin a transaction")
-            let transaction = try await engine.beginWriting(fence: fence)
+            let transaction = try await engine.beginWriting(isolation: isolation, fence: fence)
             do {
                 let result = try await runBody(body, in: transaction)
                 try engine.commit(transaction)
                 return result
             } catch {
                 if !transaction.isEnded { engine.rollBack(transaction) }
-                guard let failure = error as? DatabaseError, failure.code.isTransient, run < Self.mostRuns else {
-                    throw error
-                }
+                guard run < Self.mostRuns, let failure = error as? DatabaseError,
+                    failure.code == .serializationFailure || failure.code == .deadlock
+                else { throw error }
                 run += 1
             }
         }

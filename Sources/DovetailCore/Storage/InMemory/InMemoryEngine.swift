@@ -10,6 +10,7 @@ final class InMemoryEngine: Sendable {
         var isWriting = false
         var writers = WaiterList()
         var lockHolders: [String: UInt64] = [:]
+        var locks: [UInt64: [String]] = [:]
         /// Which transaction another one waits for, to find circles.
         var waitsFor: [UInt64: UInt64] = [:]
         var lockWaiters = WaiterList()
@@ -37,7 +38,7 @@ final class InMemoryEngine: Sendable {
 
     // MARK: Transactions
 
-    func beginWriting(fence: (any EffectFence)?) async throws -> InMemoryTransaction {
+    func beginWriting(isolation: IsolationLevel?, fence: (any EffectFence)?) async throws -> InMemoryTransaction {
         try Task.checkCancellation()
         let turn = monitor.withLock { state -> WaiterList.ID? in
             guard concurrency == .oneWriter else { return nil }
@@ -52,7 +53,11 @@ final class InMemoryEngine: Sendable {
             state.open.insert(state.transactionCount)
             return state.transactionCount
         }
-        return InMemoryTransaction(number: number, engine: self, fence: fence, snapshot: nil)
+        return InMemoryTransaction(
+            number: number, engine: self, fence: fence, snapshot: nil,
+            // With one writer at a time every transaction is.
+            isSerializable: concurrency == .readCommitted && isolation == .serializable
+        )
     }
 
     func beginReading(fence: (any EffectFence)?) -> InMemoryTransaction {
@@ -71,10 +76,10 @@ final class InMemoryEngine: Sendable {
             try monitor.withLock { state in
                 if state.commitsToRefuse > 0 {
                     state.commitsToRefuse -= 1
-                    throw DatabaseError(
-                        .serializationFailure,
-                        "The commit was refused because of what other transactions did meanwhile. Run the transaction again."
-                    )
+                    throw Self.serializationFailure
+                }
+                if let reads = transaction.tableReads, !state.tables.satisfies(reads) {
+                    throw Self.serializationFailure
                 }
                 state.tables.apply(transaction.tableChanges)
                 for action in actions.commit { action() }
@@ -85,6 +90,13 @@ final class InMemoryEngine: Sendable {
         }
         release(transaction)
         for action in actions.afterCommit { action() }
+    }
+
+    private static var serializationFailure: DatabaseError {
+        DatabaseError(
+            .serializationFailure,
+            "The commit was refused because of what other transactions did meanwhile. Run the transaction again."
+        )
     }
 
     func rollBack(_ transaction: InMemoryTransaction) {
@@ -102,9 +114,8 @@ final class InMemoryEngine: Sendable {
             }
             state.open.remove(transaction.number)
             state.waitsFor[transaction.number] = nil
-            let held = state.lockHolders.filter { $0.value == transaction.number }
-            guard !held.isEmpty else { return (writers, nil) }
-            for name in held.keys { state.lockHolders[name] = nil }
+            guard let held = state.locks.removeValue(forKey: transaction.number) else { return (writers, nil) }
+            for name in held { state.lockHolders[name] = nil }
             return (writers, state.lockWaiters.wakeAll())
         }
         writers?.resume()
@@ -113,11 +124,13 @@ final class InMemoryEngine: Sendable {
 
     func lock(_ name: String, for transaction: UInt64) async throws {
         try await monitor.wait(in: \.lockWaiters) { state -> Void? in
-            guard let holder = state.lockHolders[name], holder != transaction else {
+            state.waitsFor[transaction] = nil
+            guard let holder = state.lockHolders[name] else {
                 state.lockHolders[name] = transaction
-                state.waitsFor[transaction] = nil
+                state.locks[transaction, default: []].append(name)
                 return ()
             }
+            if holder == transaction { return () }
             if state.closesCircle(transaction, waitingFor: holder) {
                 throw DatabaseError(
                     .deadlock,
@@ -146,13 +159,6 @@ final class InMemoryEngine: Sendable {
 
     func tables() -> InMemoryTables {
         monitor.withLock { $0.tables }
-    }
-
-    /// The keys of a table in order.
-    ///
-    /// Sorting is done once for all pages, unless keys come or go between them.
-    func remember(_ keys: [String], of table: String) {
-        monitor.withLock { $0.tables.remember(keys, of: table) }
     }
 
     func store<Store: InMemoryStore>(_ type: Store.Type) -> Store {

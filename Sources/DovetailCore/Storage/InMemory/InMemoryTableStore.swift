@@ -81,46 +81,30 @@ public struct InMemoryTableStore: TableStore {
         _ table: String, prefix: String, after: String?, limit: Int, in tx: InMemoryTransaction
     ) async throws -> [(key: String, row: StoredRow)] {
         try tx.check(engine: engine)
-        let tables = try tx.tables()
-        let committed = tables.keys(of: table)
-        if !tables.hasSortedKeys(of: table) { engine.remember(committed, of: table) }
-        let changes = tx.tableChanges.tables[table] ?? [:]
-        var keys = committed
-        if changes.contains(where: { tables[table, $0.key] == nil && $0.value.row != nil }) {
-            keys = Set(committed).union(changes.keys).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-        }
+        let committed = try tx.rows(of: table)
+        let own = tx.tableChanges.tables[table] ?? SortedRows()
+        // Behind the page before, but not before the prefix.
+        let start = after.flatMap { $0.comparesBytes(to: prefix) < 0 ? nil : $0 }
+        var next = start.map(committed.position(behind:)) ?? committed.position(from: prefix)
+        var nextOwn = start.map(own.position(behind:)) ?? own.position(from: prefix)
+        var row = committed.next(&next)
+        var change = own.next(&nextOwn)
         var found: [(key: String, row: StoredRow)] = []
-        let start = after.map { first(in: keys, behind: $0) } ?? first(in: keys, from: prefix)
-        for key in keys[start...] {
-            if found.count >= limit { break }
-            guard key.utf8.starts(with: prefix.utf8) else {
-                if !key.utf8.lexicographicallyPrecedes(prefix.utf8) { break }
-                continue
+        while found.count < limit {
+            // Two sorted lines are merged; where both have a key, the transaction's own row counts.
+            let order: Int
+            switch (row, change) {
+            case (let row?, let change?): order = row.key.comparesBytes(to: change.key)
+            case (_?, nil): order = -1
+            case (nil, _?): order = 1
+            case (nil, nil): return found
             }
-            let row = if let change = changes[key] { change.row } else { tables[table, key] }
-            if let row { found.append((key, row)) }
+            let element = order < 0 ? row.map { ($0.key, $0.value) } : change.map { ($0.key, $0.value.row) }
+            if order <= 0 { row = committed.next(&next) }
+            if order >= 0 { change = own.next(&nextOwn) }
+            guard let (key, value) = element, key.utf8.starts(with: prefix.utf8) else { return found }
+            if let value { found.append((key, value)) }
         }
         return found
-    }
-
-    private func first(in keys: [String], from prefix: String) -> Int {
-        keys.partitionPoint { !$0.utf8.lexicographicallyPrecedes(prefix.utf8) }
-    }
-
-    private func first(in keys: [String], behind key: String) -> Int {
-        keys.partitionPoint { key.utf8.lexicographicallyPrecedes($0.utf8) }
-    }
-}
-
-extension Array {
-    /// The first index whose element satisfies a predicate that is false for all before it and true for all after.
-    fileprivate func partitionPoint(_ isBehind: (Element) -> Bool) -> Int {
-        var low = startIndex
-        var high = endIndex
-        while low < high {
-            let middle = low + (high - low) / 2
-            if isBehind(self[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
     }
 }

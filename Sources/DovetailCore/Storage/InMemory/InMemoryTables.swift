@@ -5,9 +5,9 @@
 /// A copy is a snapshot.
 struct InMemoryTables: Sendable {
     private struct Rows: Sendable {
-        var rows: [String: StoredRow] = [:]
-        /// The keys in order, as far as they were sorted; `nil` after a key came or went.
-        var sortedKeys: [String]?
+        var rows = SortedRows<StoredRow>()
+        /// Rises whenever a row is written or deleted.
+        var changes: UInt64 = 0
     }
 
     private var tables: [String: Rows] = [:]
@@ -16,35 +16,35 @@ struct InMemoryTables: Sendable {
         tables[table]?.rows[key]
     }
 
+    /// The rows of a table, in the order of their keys.
+    subscript(table: String) -> SortedRows<StoredRow> {
+        tables[table]?.rows ?? SortedRows()
+    }
+
     mutating func apply(_ changes: InMemoryTableChanges) {
         for (table, rows) in changes.tables {
-            for (key, change) in rows {
-                let old = tables[table, default: Rows()].rows.updateOrRemove(change.row, at: key)
-                if (old == nil) != (change.row == nil) { tables[table]?.sortedKeys = nil }
+            var position = rows.position(from: "")
+            while let (key, change) = rows.next(&position) {
+                tables[table, default: Rows()].rows[key] = change.row
             }
+            tables[table]?.changes += 1
         }
     }
 
-    /// The keys of a table in the order of their bytes.
-    func keys(of table: String) -> [String] {
-        guard let rows = tables[table] else { return [] }
-        return rows.sortedKeys ?? rows.rows.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    /// Whether all that was read is still as it was.
+    func satisfies(_ reads: InMemoryTableReads) -> Bool {
+        reads.rows.allSatisfy { table, rows in
+            var position = rows.position(from: "")
+            while let (key, read) = rows.next(&position) {
+                if self[table, key] != read.row { return false }
+            }
+            return true
+        } && reads.scans.allSatisfy { table, changes in self.changes(of: table) == changes }
     }
 
-    /// Keeps the order of a table's keys, so that the next page need not sort again.
-    mutating func remember(_ keys: [String], of table: String) {
-        guard let count = tables[table]?.rows.count, count == keys.count else { return }
-        tables[table]?.sortedKeys = keys
-    }
-
-    func hasSortedKeys(of table: String) -> Bool {
-        tables[table]?.sortedKeys != nil
-    }
-}
-
-extension Dictionary {
-    fileprivate mutating func updateOrRemove(_ value: Value?, at key: Key) -> Value? {
-        if let value { updateValue(value, forKey: key) } else { removeValue(forKey: key) }
+    /// How often transactions changed a table.
+    func changes(of table: String) -> UInt64 {
+        tables[table]?.changes ?? 0
     }
 }
 
@@ -55,12 +55,33 @@ struct InMemoryTableChanges {
         var row: StoredRow?
     }
 
-    private(set) var tables: [String: [String: Change]] = [:]
-
-    var isEmpty: Bool { tables.isEmpty }
+    private(set) var tables: [String: SortedRows<Change>] = [:]
 
     subscript(table: String, key: String) -> Change? {
         get { tables[table]?[key] }
-        set { tables[table, default: [:]][key] = newValue }
+        set { tables[table, default: SortedRows()][key] = newValue }
+    }
+}
+
+/// What one serializable transaction has read of portable tables.
+struct InMemoryTableReads {
+    struct Read {
+        /// The row as it was found; `nil` if there was none.
+        var row: StoredRow?
+    }
+
+    private(set) var rows: [String: SortedRows<Read>] = [:]
+    /// How often the tables had been changed that were read through.
+    private(set) var scans: [String: UInt64] = [:]
+
+    /// Notes a row that was read; what was found first counts.
+    mutating func note(_ row: StoredRow?, at key: String, in table: String) {
+        guard rows[table]?[key] == nil else { return }
+        rows[table, default: SortedRows()][key] = Read(row: row)
+    }
+
+    mutating func noteScan(of table: String, changes: UInt64) {
+        guard scans[table] == nil else { return }
+        scans[table] = changes
     }
 }

@@ -8,15 +8,21 @@ public final class InMemoryTransaction: DatabaseTransaction {
     private let snapshot: InMemoryTables?
     private var ended = false
     private(set) var tableChanges = InMemoryTableChanges()
+    /// What was read, if the commit is to be refused once it is no longer so.
+    private(set) var tableReads: InMemoryTableReads?
     private var participants: [ObjectIdentifier: AnyObject] = [:]
     private var commitActions: [() -> Void] = []
     private var afterCommitActions: [@Sendable () -> Void] = []
 
-    init(number: UInt64, engine: InMemoryEngine, fence: (any EffectFence)?, snapshot: InMemoryTables?) {
+    init(
+        number: UInt64, engine: InMemoryEngine, fence: (any EffectFence)?, snapshot: InMemoryTables?,
+        isSerializable: Bool = false
+    ) {
         self.number = number
         self.engine = engine
         self.fence = fence
         self.snapshot = snapshot
+        tableReads = isSerializable ? InMemoryTableReads() : nil
     }
 
     /// Has an action run after this transaction has committed.
@@ -92,16 +98,22 @@ public final class InMemoryTransaction: DatabaseTransaction {
     func row(_ key: String, in table: String) throws -> StoredRow? {
         try checkUsable()
         if let changed = tableChanges[table, key] { return changed.row }
-        return snapshot.map { $0[table, key] } ?? engine.row(key, in: table)
+        if let snapshot { return snapshot[table, key] }
+        let row = engine.row(key, in: table)
+        tableReads?.note(row, at: key, in: table)
+        return row
     }
 
     func set(_ row: StoredRow?, at key: String, in table: String) {
         tableChanges[table, key] = InMemoryTableChanges.Change(row: row)
     }
 
-    func tables() throws -> InMemoryTables {
+    /// The committed rows of a table.
+    func rows(of table: String) throws -> SortedRows<StoredRow> {
         try checkUsable()
-        return snapshot ?? engine.tables()
+        let tables = snapshot ?? engine.tables()
+        tableReads?.noteScan(of: table, changes: tables.changes(of: table))
+        return tables[table]
     }
 
     /// Ends the transaction; what is returned is run by the engine when it commits.

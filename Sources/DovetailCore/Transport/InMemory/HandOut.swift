@@ -50,7 +50,7 @@ struct HandOut: Sendable {
     }
 
     /// The message as it comes back later, if a fault keeps it from the member now.
-    mutating func keptBack(_ message: PendingMessage, isNew: Bool) -> PendingMessage? {
+    mutating func keptBack(_ message: PendingMessage) -> PendingMessage? {
         guard var dice, let now else { return nil }
         defer { self.dice = dice }
         var message = message
@@ -60,18 +60,18 @@ struct HandOut: Sendable {
             counts.lost += 1
             return message
         }
-        // Only once for each message, so that it arrives in the end.
-        if isNew, dice.chance(dice.faults.delay) {
+        if message.attempts == 0, !message.isLate, dice.chance(dice.faults.delay) {
             message.due = now + .nanoseconds(Int64(Double(max(0, dice.faults.longestDelay.nanoseconds)) * dice.unit()))
+            message.isLate = true
             counts.delayed += 1
             return message
         }
         return nil
     }
 
-    /// The copy of a message that is delivered twice.
+    /// The copy of a message that is delivered twice, if it is handed out for the first time.
     mutating func repeated(_ message: PendingMessage) -> PendingMessage? {
-        guard let share = dice?.faults.duplicate, dice?.chance(share) == true else { return nil }
+        guard message.attempts == 0, let share = dice?.faults.duplicate, dice?.chance(share) == true else { return nil }
         var copy = message
         copy.attempts += 1
         copy.due = PendingMessage.atOnce

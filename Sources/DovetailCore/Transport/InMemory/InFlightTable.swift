@@ -26,7 +26,8 @@ struct InFlightTable: Sendable {
     }
 
     var count: Int { slots.count - free.count }
-    var hasRoom: Bool { !free.isEmpty || slots.count < 1 << Int(Self.slotBits) }
+    /// How many more it can take.
+    var room: Int { (1 << Int(Self.slotBits)) - count }
 
     mutating func insert(_ message: PendingMessage, lane: Int, member: InMemoryMember) -> UInt64 {
         let slot = free.popLast() ?? slots.count

@@ -10,6 +10,8 @@ struct PendingMessage: Sendable {
     var attempts = 0
     /// When it may be handed out.
     var due = PendingMessage.atOnce
+    /// Whether a fault has let it come late; once is enough.
+    var isLate = false
 }
 
 /// What one group has read of a topic: a value, changed only under the lock of its topic.
@@ -63,6 +65,9 @@ struct InMemoryGroup: Sendable {
         backlog = totalWork
         inFlight = InFlightTable(numbers: numbers)
     }
+
+    /// How many more messages can be in the hands of members.
+    var room: Int { inFlight.room }
 
     /// When the earliest message comes that waits for its time; `nil` if none does.
     var earliestLater: MonotonicInstant? { later.earliest }
@@ -119,7 +124,7 @@ struct InMemoryGroup: Sendable {
         while hand.hasRoom, let message = readers[lane].ready.popFirst() {
             added(-1, to: lane)
             guard let key = orderingKey(of: message, in: lane) else {
-                _ = offer(message, isNew: false, to: member, hand: &hand)
+                _ = offer(message, to: member, hand: &hand)
                 continue
             }
             // A hint may be outdated: the key waits for a delivery, or an earlier message of it came back meanwhile.
@@ -128,7 +133,7 @@ struct InMemoryGroup: Sendable {
             else { continue }
             _ = held.waiting.popFirst()
             readers[lane].held[key] = held
-            if let number = offer(first, isNew: false, to: member, hand: &hand) {
+            if let number = offer(first, to: member, hand: &hand) {
                 readers[lane].held[key]?.delivery = number
             }
         }
@@ -161,7 +166,7 @@ struct InMemoryGroup: Sendable {
                 readers[lane].held[key]?.waiting.append(message)
                 continue
             }
-            mayPassOvertaken = offer(message, isNew: true, to: member, hand: &hand) != nil
+            mayPassOvertaken = offer(message, to: member, hand: &hand) != nil
         }
     }
 
@@ -170,11 +175,13 @@ struct InMemoryGroup: Sendable {
     }
 
     /// Hands a message out, unless a fault keeps it back.
+    ///
+    /// - Returns: The number of the delivery.
     private mutating func offer(
-        _ message: PendingMessage, isNew: Bool, to member: InMemoryMember, hand: inout HandOut
+        _ message: PendingMessage, to member: InMemoryMember, hand: inout HandOut
     ) -> UInt64? {
         guard hand.hasFaults else { return handOut(message, to: member, hand: &hand) }
-        if let late = hand.keptBack(message, isNew: isNew) {
+        if let late = hand.keptBack(message) {
             comeAgain(late, in: hand.lane)
             return nil
         }

@@ -54,9 +54,18 @@ final class InMemoryTopic: Sendable {
             return lanes[oldest.lane].dropFirst()
         }
 
-        func hasRoom(for capacity: Int) -> Bool {
-            for group in groups.indices where groups[group].backlog >= capacity { return false }
+        /// Whether every group has fewer unsettled messages than this.
+        func hasRoom(below limit: Int) -> Bool {
+            for group in groups.indices where groups[group].backlog >= limit { return false }
             return true
+        }
+
+        /// Calls the publisher that is first in line if there is room below a limit.
+        mutating func admitNext(below limit: Int) -> Wakeup? {
+            guard !publishers.isEmpty, admitted == 0, hasRoom(below: limit) else { return nil }
+            let next = publishers.wakeFirst()
+            admitted += next.count
+            return next
         }
     }
 
@@ -94,7 +103,7 @@ final class InMemoryTopic: Sendable {
             // Whoever is in line, or was called from it, goes first.
             var mayStore = isAdmitted || (state.publishers.isEmpty && state.admitted == 0)
             for envelope in envelopes {
-                mayStore = mayStore && state.hasRoom(for: settings.capacity)
+                mayStore = mayStore && state.hasRoom(below: settings.capacity)
                 guard mayStore else {
                     stored.waiter = state.publishers.reserve()
                     break
@@ -108,7 +117,7 @@ final class InMemoryTopic: Sendable {
                     stored.dropped.append(oldest)
                 }
             }
-            if stored.waiter == nil { stored.next = Self.admitNext(&state, capacity: settings.capacity) }
+            if stored.waiter == nil { stored.next = state.admitNext(below: settings.capacity) }
             return stored
         }
         for wakeUp in stored.wakeUps { wakeUp.notify() }
@@ -124,14 +133,6 @@ final class InMemoryTopic: Sendable {
             return wakeUps
         }
         for wakeUp in wakeUps { wakeUp.notify() }
-    }
-
-    /// Calls the publisher that is first in line if there is room.
-    private static func admitNext(_ state: inout State, capacity: Int) -> Wakeup? {
-        guard !state.publishers.isEmpty, state.admitted == 0, state.hasRoom(for: capacity) else { return nil }
-        let next = state.publishers.wakeFirst()
-        state.admitted += next.count
-        return next
     }
 
     // MARK: Reading
@@ -158,11 +159,12 @@ final class InMemoryTopic: Sendable {
     func take(
         for member: InMemoryMember, in group: Int, atMost limit: Int, now: MonotonicInstant?, dice: FaultDice?
     ) -> Taken {
-        monitor.withLock { state in
-            if member.isClosed { return .deliveries([]) }
-            if now == nil, state.groups[group].earliestLater != nil { return .needsTime }
+        let (taken, next) = monitor.withLock { state -> (Taken, Wakeup?) in
+            if member.isClosed { return (.deliveries([]), nil) }
+            if now == nil, state.groups[group].earliestLater != nil { return (.needsTime, nil) }
             var hand = HandOut(
-                topic: name, limit: limit, now: now, redeliveryDelay: settings.redeliveryDelay, dice: dice
+                topic: name, limit: min(limit, state.groups[group].room), now: now,
+                redeliveryDelay: settings.redeliveryDelay, dice: dice
             )
             let isKept = settings.retention == .all
             state.groups[group].take(
@@ -172,10 +174,14 @@ final class InMemoryTopic: Sendable {
             if !isKept, state.groups.count > 1 {
                 for lane in hand.lanes { state.trim(lane) }
             }
-            guard hand.deliveries.isEmpty else { return .deliveries(hand.deliveries) }
+            guard hand.deliveries.isEmpty else { return (.deliveries(hand.deliveries), nil) }
             state.groups[group].rest(member)
-            return .nothing(until: state.groups[group].earliestLater)
+            // Where members wait, publishers need not.
+            let next = state.admitNext(below: settings.capacity)
+            return (.nothing(until: state.groups[group].earliestLater), next)
         }
+        next?.resume()
+        return taken
     }
 
     /// The member waits no longer.
@@ -225,7 +231,8 @@ final class InMemoryTopic: Sendable {
                     state.groups[group].wakeReader(of: flight.lane, &wakeUps)
                 }
             }
-            return (wakeUps, Self.admitNext(&state, capacity: settings.capacity), rejected)
+            // Not at once when there is room for one: a publisher that waits again after each message costs more than it sends.
+            return (wakeUps, state.admitNext(below: settings.capacity - settings.capacity / 8), rejected)
         }
         for wakeUp in wakeUps { wakeUp.notify() }
         next?.resume()

@@ -86,7 +86,8 @@ public struct InMemoryTransport: Transport {
     ///
     /// - Parameters:
     ///   - partitions: How many keys' messages can be read side by side in a group, from 1 to 4096.
-    ///   - capacity: How many messages of a topic a group may leave unsettled before publishing waits, at least 1.
+    ///   - capacity: How many messages of a topic a group may leave unsettled before publishing waits, at least 1. Who waits goes
+    ///     on when an eighth is free, or when the group has nothing more to hand out.
     ///   - retention: How long messages are kept.
     ///   - redeliveryDelay: After what time a delivery that was lost comes again.
     ///   - mostMessageBytes: The largest message it takes; `nil` for no limit.

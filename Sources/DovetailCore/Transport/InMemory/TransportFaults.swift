@@ -15,7 +15,7 @@ public struct TransportFaults: Sendable, Hashable {
     /// The share of failed envelopes that are stored all the same, as when the answer of a broker is lost.
     public var storedAnyway: Double
 
-    /// The share of deliveries that come twice, the second time while the first may still be handled.
+    /// The share of messages that come twice, the second time while the first may still be handled.
     public var duplicate: Double
 
     /// The share of messages that come late; later messages of their key wait for them.
@@ -40,7 +40,7 @@ public struct TransportFaults: Sendable, Hashable {
     /// - Parameters:
     ///   - publishFails: The share of envelopes whose publish fails.
     ///   - storedAnyway: The share of failed envelopes that are stored all the same.
-    ///   - duplicate: The share of deliveries that come twice.
+    ///   - duplicate: The share of messages that come twice.
     ///   - delay: The share of messages that come late.
     ///   - longestDelay: The longest time by which a message comes late.
     ///   - reorder: The share of messages that later ones overtake.

@@ -30,6 +30,12 @@ struct RingBuffer<Element: Sendable>: Sendable {
         return element
     }
 
+    /// Puts another element in the place of one; does nothing beyond the last.
+    mutating func replace(at index: Int, with element: Element) {
+        guard index >= 0, index < count else { return }
+        storage[(head &+ index) & (storage.count &- 1)] = element
+    }
+
     /// Puts an element in its place in a line that is sorted; at the end of its equals.
     mutating func insert(_ element: Element, sortedBy precedes: (Element, Element) -> Bool) {
         append(element)

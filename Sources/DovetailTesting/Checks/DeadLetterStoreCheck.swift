@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DovetailCore
+public import Testing
+
+/// The promises of a ``DeadLetterStore``, each as a check that fails by name.
+///
+/// ```swift
+/// @Test("conforms", arguments: DeadLetterStoreCheck.allCases)
+/// func conformance(_ check: DeadLetterStoreCheck) async throws { try await check.run { try await MyDatabase.connect() } }
+/// ```
+///
+/// Each check needs dead letters of its own: open a database that has none.
+public enum DeadLetterStoreCheck: String, CaseIterable, Sendable, CustomTestStringConvertible {
+    /// A letter is read as it was kept, with the whole envelope, unsampled trace context included.
+    case keptAsItWas
+
+    /// Bytes that are no message are kept as they came, with their headers and the reason.
+    case undecodableIsKeptAsItCame
+
+    /// Letters of a transaction that rolled back are not there.
+    case rolledBackIsNotKept
+
+    /// Letters are not seen before their transaction has committed.
+    case uncommittedIsUnseen
+
+    /// A letter that is kept again changes nothing.
+    case keptOnce
+
+    /// Letters are listed oldest first, in pages that join without gap or repeat.
+    case listedInOrder
+
+    /// The count is that of the letters.
+    case counted
+
+    /// The name of the check.
+    public var testDescription: String { rawValue }
+
+    /// Runs the check in a test and records what it finds as an issue at the caller's line.
+    ///
+    /// - Parameters:
+    ///   - patience: How long to wait.
+    ///   - sourceLocation: Where to record what is found.
+    ///   - make: Opens a database without dead letters.
+    /// - Throws: `CancellationError`.
+    public func run<DB: DeadLetterDatabase>(
+        patience: StoreCheckPatience = StoreCheckPatience(),
+        sourceLocation: SourceLocation = #_sourceLocation,
+        on make: @Sendable () async throws -> DB
+    ) async throws {
+        try await CheckProbe.record(at: sourceLocation) { try await verify(patience: patience, on: make) }
+    }
+
+    /// Runs the check anywhere, also outside tests.
+    ///
+    /// - Parameters:
+    ///   - patience: How long to wait.
+    ///   - make: Opens a database without dead letters.
+    /// - Throws: ``CheckFailure`` if the promise is broken; `CancellationError`.
+    public func verify<DB: DeadLetterDatabase>(
+        patience: StoreCheckPatience = StoreCheckPatience(), on make: @Sendable () async throws -> DB
+    ) async throws {
+        try await CheckProbe.naming(rawValue) {
+            let probe = DeadLetterStoreProbe(CheckProbe(rawValue, patience: patience), on: try await make())
+            switch self {
+            case .keptAsItWas: try await probe.keptAsItWas()
+            case .undecodableIsKeptAsItCame: try await probe.undecodableIsKeptAsItCame()
+            case .rolledBackIsNotKept: try await probe.rolledBackIsNotKept()
+            case .uncommittedIsUnseen: try await probe.uncommittedIsUnseen()
+            case .keptOnce: try await probe.keptOnce()
+            case .listedInOrder: try await probe.listedInOrder()
+            case .counted: try await probe.counted()
+            }
+        }
+    }
+}

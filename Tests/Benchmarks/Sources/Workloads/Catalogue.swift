@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Everything that is measured.
+public enum Catalogue {
+    /// The rows of the table, in the order in which they are printed.
+    public static let comparisons: [Comparison] = transport + outbox + guards + identity + simulation
+
+    /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
+    /// same kind; the budgets speak of them.
+    private static let watermill = (least: 151_000.0, most: 360_378.0)
+
+    private static let transport = [
+        Comparison(
+            "Transport, batches of 64", in: .perSecond("messages"), count: 400_000, budget: .figure(1_000_000),
+            of: TransportWorkloads.transport("publish to acknowledged, new messages", batch: 64, .new),
+            over: TransportWorkloads.asyncStream("AsyncStream of batches", batch: 64, .new),
+            TransportWorkloads.lockedArray("array behind a lock", batch: 64, .new)
+        ),
+        Comparison(
+            "Transport, batches of 64, 64 keys", in: .perSecond("messages"), count: 400_000, budget: .figure(1_000_000),
+            of: TransportWorkloads.transport("publish to acknowledged, new messages", batch: 64, .newWithKey),
+            over: TransportWorkloads.asyncStream("AsyncStream of batches", batch: 64, .newWithKey)
+        ),
+        Comparison(
+            "Transport, batches of 64, made before", in: .perSecond("messages"), count: 400_000,
+            of: TransportWorkloads.transport("publish to acknowledged, messages made before", batch: 64, .prepared),
+            over: TransportWorkloads.asyncStream("AsyncStream of batches", batch: 64, .prepared),
+            TransportWorkloads.lockedArray("array behind a lock", batch: 64, .prepared)
+        ),
+        Comparison(
+            "Transport, one at a time", in: .perSecond("messages"), count: 200_000,
+            budget: .span(from: 3 * watermill.least, to: 3 * watermill.most),
+            of: TransportWorkloads.transport("publish to acknowledged, new messages", batch: 1, .new),
+            over: TransportWorkloads.asyncStream("AsyncStream", batch: 1, .new),
+            TransportWorkloads.lockedArray("array behind a lock", batch: 1, .new)
+        ),
+        Comparison(
+            "Transport, one at a time, made before", in: .perSecond("messages"), count: 200_000,
+            of: TransportWorkloads.transport("publish to acknowledged, messages made before", batch: 1, .prepared),
+            over: TransportWorkloads.asyncStream("AsyncStream", batch: 1, .prepared),
+            TransportWorkloads.lockedArray("array behind a lock", batch: 1, .prepared)
+        ),
+        Comparison(
+            "Transport, in one task, batches of 64", in: .nanoseconds, count: 400_000,
+            of: TransportWorkloads.inLockstep("publish, receive and acknowledge in turn", batch: 64),
+            over: TransportWorkloads.arrayInLockstep("append to an array and take it", batch: 64)
+        ),
+        Comparison(
+            "Transport, in one task, one at a time", in: .nanoseconds, count: 200_000,
+            of: TransportWorkloads.inLockstep("publish, receive and acknowledge in turn", batch: 1),
+            over: TransportWorkloads.arrayInLockstep("append to an array and take it", batch: 1)
+        ),
+        Comparison(
+            "Consumer, one at a time", in: .perSecond("messages"), count: 100_000,
+            of: ConsumerWorkloads.handled,
+            over: TransportWorkloads.transport("the transport alone", batch: 1, .new)
+        ),
+    ]
+
+    /// What is kept in memory.
+    public static let memory = [
+        MemoryRow(
+            "Idempotency key that is a message identifier", count: 1_000_000, budget: 160,
+            IdempotencyWorkloads.memory(.messages)
+        ),
+        MemoryRow(
+            "Idempotency key derived from fields", count: 1_000_000, budget: 160, IdempotencyWorkloads.memory(.fields)
+        ),
+        MemoryRow(
+            "Idempotency key that is a text of 34 bytes", count: 1_000_000, budget: 160,
+            IdempotencyWorkloads.memory(.text)
+        ),
+    ]
+
+    private static let guards = [
+        Comparison(
+            "Call with retries", in: .nanoseconds, count: 500_000,
+            of: ResilienceWorkloads.retried, over: ResilienceWorkloads.bareCall
+        ),
+        Comparison(
+            "Call with a time limit", in: .nanoseconds, count: 50_000,
+            of: ResilienceWorkloads.timed, over: ResilienceWorkloads.race, ResilienceWorkloads.bareCall
+        ),
+        Comparison(
+            "Call with retries and a time limit", in: .nanoseconds, count: 50_000,
+            of: ResilienceWorkloads.retriedAndTimed, over: ResilienceWorkloads.race, ResilienceWorkloads.bareCall
+        ),
+    ]
+
+    private static let outbox = [
+        Comparison(
+            "Outbox, append in a transaction", in: .nanoseconds, count: 50_000,
+            of: OutboxWorkloads.transactions("a row and an envelope made before", with: .envelope),
+            over: OutboxWorkloads.transactions("the same transaction without it", with: .nothing)
+        ),
+        Comparison(
+            "Outbox, publish in a transaction", in: .nanoseconds, count: 50_000,
+            of: OutboxWorkloads.transactions("a row and an event", with: .event),
+            over: OutboxWorkloads.transactions("the same transaction without it", with: .nothing)
+        ),
+        Comparison(
+            "Relay from memory", in: .perSecond("rows"), count: 200_000,
+            of: OutboxWorkloads.relay, over: OutboxWorkloads.drainedArray
+        ),
+        Comparison(
+            "Relay from memory, 1,000 keys", in: .perSecond("rows"), count: 200_000,
+            of: OutboxWorkloads.keyedRelay, over: OutboxWorkloads.drainedArray
+        ),
+        Comparison(
+            "Key recorded in a transaction", in: .nanoseconds, count: 100_000,
+            of: IdempotencyWorkloads.once, over: IdempotencyWorkloads.emptyTransaction
+        ),
+    ]
+
+    private static let identity = [
+        Comparison(
+            "UUIDv7 to text", in: .nanoseconds, count: 1_000_000,
+            of: IdentityWorkloads.uuidText, over: IdentityWorkloads.plainUUIDText
+        ),
+        Comparison(
+            "New message identifier", in: .nanoseconds, count: 500_000,
+            of: IdentityWorkloads.messageID, over: IdentityWorkloads.uuidText
+        ),
+        Comparison(
+            "SHA-256, 1 MiB", in: .megabytesPerSecond(bytes: 1 << 20), count: 100,
+            of: IdentityWorkloads.sha256(1 << 20), over: IdentityWorkloads.plainSHA256(1 << 20)
+        ),
+        Comparison(
+            "SHA-256, 200 bytes", in: .nanoseconds, count: 200_000,
+            of: IdentityWorkloads.sha256(200), over: IdentityWorkloads.plainSHA256(200)
+        ),
+        Comparison(
+            "Time to RFC 3339", in: .nanoseconds, count: 500_000,
+            of: IdentityWorkloads.formatTime, over: IdentityWorkloads.plainFormatTime
+        ),
+        Comparison(
+            "RFC 3339 to time", in: .nanoseconds, count: 500_000,
+            of: IdentityWorkloads.parseTime, over: IdentityWorkloads.plainParseTime
+        ),
+    ]
+
+    private static let simulation = [
+        Comparison(
+            "Simulation, tasks that yield", in: .perSecond("jobs"), count: 400_000,
+            of: SimulationWorkloads.simulated, over: SimulationWorkloads.onThePool
+        ),
+        Comparison(
+            "Simulation, tasks that sleep", in: .perSecond("sleeps"), count: 100_000,
+            of: SimulationWorkloads.sleeping, over: SimulationWorkloads.onThePool
+        ),
+    ]
+
+    /// A hot path with the number of heap allocations an operation may cost.
+    public struct Allocating: Sendable {
+        /// The path.
+        public let workload: Workload
+
+        /// The most allocations an operation; `nil` if nothing was agreed on.
+        public let budget: Double?
+
+        init(_ workload: Workload, atMost budget: Double? = nil) {
+            self.workload = workload
+            self.budget = budget
+        }
+    }
+
+    /// The paths whose allocations are counted.
+    public static let allocating: [Allocating] = [
+        Allocating(TransportWorkloads.inLockstep("transport, a message of a batch of 64", batch: 64)),
+        Allocating(TransportWorkloads.inLockstep("transport, a message by itself", batch: 1)),
+        Allocating(OutboxWorkloads.transactions("outbox, a transaction with a row and no message", with: .nothing)),
+        Allocating(OutboxWorkloads.transactions("outbox, the same with an envelope appended", with: .envelope)),
+        Allocating(OutboxWorkloads.transactions("outbox, the same with an event published", with: .event)),
+        Allocating(OutboxWorkloads.appends("outbox, a message of a transaction that appends 100", batch: 100)),
+        Allocating(IdempotencyWorkloads.emptyTransaction),
+        Allocating(IdempotencyWorkloads.once),
+        Allocating(ResilienceWorkloads.bareCall, atMost: 0),
+        Allocating(ResilienceWorkloads.retried),
+        Allocating(ResilienceWorkloads.retriedAndTimed),
+        Allocating(ResilienceWorkloads.race),
+        Allocating(EnvelopeWorkloads.copy, atMost: 0),
+        Allocating(EnvelopeWorkloads.changedCopy),
+        Allocating(EnvelopeWorkloads.context, atMost: 0),
+        Allocating(EnvelopeWorkloads.unheardEvent, atMost: 0),
+        Allocating(EnvelopeWorkloads.heardEvent),
+        Allocating(IdentityWorkloads.messageID),
+        Allocating(IdentityWorkloads.formatTime),
+        Allocating(IdentityWorkloads.parseTime),
+        Allocating(IdentityWorkloads.sha256(200), atMost: 0),
+    ]
+}
