@@ -58,8 +58,8 @@ struct Ratios {
             let (bytes, keeper) = try await row.measure(count)
             kept.append(keeper)
             table.add([
-                row.name, Double(count).readable, bytes.readable, "≤ \(row.budget.readable)",
-                bytes <= row.budget ? "yes" : "NO",
+                row.name, Double(count).readable, bytes.readable, row.budget.map { "≤ \($0.readable)" } ?? "",
+                row.budget.map { bytes <= $0 ? "yes" : "NO" } ?? "",
             ])
         }
         progress("")

@@ -10,13 +10,13 @@ public struct MemoryRow: Sendable {
     /// How many things are kept.
     public let count: Int
 
-    /// The most bytes for each.
-    public let budget: Double
+    /// The most bytes for each; `nil` if nothing was agreed on.
+    public let budget: Double?
 
     private let fill: @Sendable (_ count: Int) async throws -> any Sendable
 
     init(
-        _ name: String, count: Int, budget: Double,
+        _ name: String, count: Int, budget: Double? = nil,
         _ fill: @escaping @Sendable (_ count: Int) async throws -> any Sendable
     ) {
         self.name = name
