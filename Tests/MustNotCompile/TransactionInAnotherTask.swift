@@ -1,4 +1,4 @@
-// error: sending 'tx' risks causing data races
+// error: passing closure as a 'sending' parameter risks causing data races
 import Dovetail
 
 struct Order: Codable, Sendable {
