@@ -84,7 +84,8 @@ extension On {
         read: @escaping @Sendable (IncomingMessage) async throws -> (Value, IdempotencyKey),
         handle: @escaping @Sendable (Value, MessageContext, DB.Transaction) async throws -> Void
     ) {
-        self.init(type: type, version: version, topic: topic) { incoming in
+        let waitingRoom = WaitingRoom(ifOfferedBy: database)
+        self.init(type: type, version: version, topic: topic, waitingRoom: waitingRoom) { incoming in
             // Read before the transaction begins: a codec may ask a registry.
             let (message, key) = try await read(incoming)
             let scope = IdempotencyScope(incoming.context.consumer)
