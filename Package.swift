@@ -23,7 +23,7 @@ let rooms: [(name: String, uses: [String])] = [
 
 /// The test targets: one for each room, the conformance checks, and the code of the README.
 let tests: [(name: String, uses: [String])] = [
-    ("DovetailCoreTests", ["DovetailCore", "DovetailTesting"]),
+    ("DovetailCoreTests", ["DovetailCore", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailConsumerTests", ["DovetailCore", "DovetailConsumer", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailResilienceTests", ["DovetailCore", "DovetailResilience", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailOutboxTests", ["DovetailOutbox", "DovetailTesting"]),

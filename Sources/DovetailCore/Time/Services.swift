@@ -45,8 +45,8 @@ public struct Services: Service {
 
     /// Runs the services until all have ended: by themselves, by cancellation, by a signal or because one threw.
     ///
-    /// The first signal stops the services in order; the handling of signals is then as it was before, so that a second one
-    /// ends the process at once unless the program has handlers of its own.
+    /// The first signal stops the services in order, a second one ends the process at once. When all have ended, signals are
+    /// handled as they were before.
     ///
     /// - Throws: What the first service that failed threw, after all have ended.
     public func run() async throws {
