@@ -31,9 +31,8 @@ struct TransportConformanceTests {
 
     @Test("With room for few messages, the in-memory transport conforms", arguments: TransportCheck.allCases)
     func tightTransportConforms(_ check: TransportCheck) async throws {
-        // The checks publish up to a hundred messages before they read.
-        guard check != .lateGroupReadsHistory, check != .tooLargeIsRefused else { return }
-        try await Simulation(seed: 2).run { try await check.verify(on: InMemoryTransport(capacity: 100)) }
+        // The checks publish up to a hundred messages before they read. Those that do not apply are reported as skipped.
+        try await check.run(on: InMemoryTransport(capacity: 100))
     }
 
     @Test("Faults that keep the promises do not break them", arguments: TransportCheck.allCases)
