@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DovetailCore
+
 /// Everything that is measured.
 public enum Catalogue {
     /// The rows of the table, in the order in which they are printed.
-    public static let comparisons: [Comparison] = transport + outbox + identity + simulation + guards
+    public static let comparisons: [Comparison] = transport + envelope + outbox + identity + simulation + guards
 
     /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
     /// same kind; the budgets speak of them.
@@ -85,6 +87,33 @@ public enum Catalogue {
         Comparison(
             "Call with retries and a time limit", in: .nanoseconds, count: 50_000,
             of: ResilienceWorkloads.retriedAndTimed, over: ResilienceWorkloads.race, ResilienceWorkloads.bareCall
+        ),
+    ]
+
+    private static let envelope = [
+        Comparison(
+            "Envelope to CloudEvents binary, Kafka", in: .nanoseconds, count: 200_000, budget: .figure(500),
+            of: CloudEventsWorkloads.encode(.kafka, "binary for Kafka"), over: CloudEventsWorkloads.copiedHeaders
+        ),
+        Comparison(
+            "Envelope from CloudEvents binary, Kafka", in: .nanoseconds, count: 200_000, budget: .figure(500),
+            of: CloudEventsWorkloads.decode(.kafka, "binary for Kafka"), over: CloudEventsWorkloads.copiedHeaders
+        ),
+        Comparison(
+            "Envelope to CloudEvents binary, HTTP", in: .nanoseconds, count: 200_000, budget: .figure(500),
+            of: CloudEventsWorkloads.encode(.http, "binary for HTTP"), over: CloudEventsWorkloads.copiedHeaders
+        ),
+        Comparison(
+            "Envelope from CloudEvents binary, HTTP", in: .nanoseconds, count: 200_000, budget: .figure(500),
+            of: CloudEventsWorkloads.decode(.http, "binary for HTTP"), over: CloudEventsWorkloads.copiedHeaders
+        ),
+        Comparison(
+            "Envelope to CloudEvents JSON", in: .nanoseconds, count: 200_000,
+            of: CloudEventsWorkloads.encodeJSON, over: CloudEventsWorkloads.copiedHeaders
+        ),
+        Comparison(
+            "Envelope from CloudEvents JSON", in: .nanoseconds, count: 200_000,
+            of: CloudEventsWorkloads.decodeJSON, over: CloudEventsWorkloads.copiedHeaders
         ),
     ]
 
@@ -177,6 +206,13 @@ public enum Catalogue {
         Allocating(IdempotencyWorkloads.once),
         Allocating(EnvelopeWorkloads.copy, atMost: 0),
         Allocating(EnvelopeWorkloads.changedCopy),
+        Allocating(CloudEventsWorkloads.encode(.kafka, "binary for Kafka")),
+        Allocating(CloudEventsWorkloads.decode(.kafka, "binary for Kafka")),
+        Allocating(CloudEventsWorkloads.encode(.http, "binary for HTTP")),
+        Allocating(CloudEventsWorkloads.decode(.http, "binary for HTTP")),
+        Allocating(CloudEventsWorkloads.encodeJSON),
+        Allocating(CloudEventsWorkloads.decodeJSON),
+        Allocating(CloudEventsWorkloads.copiedHeaders),
         Allocating(EnvelopeWorkloads.context, atMost: 0),
         Allocating(EnvelopeWorkloads.unheardEvent, atMost: 0),
         Allocating(EnvelopeWorkloads.heardEvent),
