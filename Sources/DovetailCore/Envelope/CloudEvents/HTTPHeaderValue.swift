@@ -32,6 +32,7 @@ enum HTTPHeaderValue {
     ///
     /// A `%` without two digits stands for itself.
     static func decode(_ text: String) -> String? {
+        if standsForItself(text) { return text }
         let value = unquoted(text)
         let bytes = Array(value.utf8)
         guard bytes.contains(UInt8(ascii: "%")) else { return value }
@@ -50,6 +51,15 @@ enum HTTPHeaderValue {
             }
         }
         return String(validating: decoded, as: UTF8.self)
+    }
+
+    /// Tells whether there is nothing to take off and nothing to decode, as with most values, so that no copy is made.
+    private static func standsForItself(_ text: String) -> Bool {
+        text.utf8.withContiguousStorageIfAvailable { bytes in
+            guard let first = bytes.first, let last = bytes.last else { return true }
+            return first != UInt8(ascii: "\"") && !isSpace(first) && !isSpace(last)
+                && !bytes.contains(UInt8(ascii: "%"))
+        } ?? false
     }
 
     /// The text without the spaces and tabs that HTTP allows around it.
