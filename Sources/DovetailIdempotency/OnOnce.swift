@@ -11,6 +11,8 @@ extension On {
     /// the handler does outside the transaction, such as a call to another service, is not covered: give that call the
     /// message's identifier as its own idempotency key.
     ///
+    /// If the database keeps waiting rooms, messages that are to be tried again later wait there, unless the consumer names another place.
+    ///
     /// ```swift
     /// On(OrderPlaced.self, once: database) { order, context, tx in
     ///     try await ledger.put(Charge(cents: order.cents), at: order.orderID, in: tx)

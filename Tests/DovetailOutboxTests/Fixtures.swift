@@ -105,3 +105,148 @@ extension OutboxDatabase {
         }
     }
 }
+
+/// A simulation with a database and relays beside a body.
+struct Rig: Sendable {
+    let simulation: Simulation
+    let database: InMemoryDatabase
+    let events = EventLog()
+
+    init(seed: UInt64 = 1, concurrency: InMemoryDatabase.Concurrency = .oneWriter) {
+        simulation = Simulation(seed: seed, instrument: events)
+        let database = InMemoryDatabase(concurrency: concurrency, runtime: simulation.runtime)
+        self.database = database
+        simulation.watch { database.pendingWork.map { "\($0.count) in \($0.store)" } }
+    }
+
+    var time: VirtualTime { simulation.time }
+    var elapsed: Duration { time.monotonic() - MonotonicInstant(nanoseconds: 0) }
+
+    /// Runs services beside a body, and stops them after it.
+    @discardableResult
+    func run<Result: Sendable>(
+        _ services: any Service..., body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        try await simulation.run {
+            try await withThrowingTaskGroup(of: Result?.self) { group in
+                for service in services {
+                    group.addTask {
+                        try await service.run()
+                        return nil
+                    }
+                }
+                group.addTask { try await body() }
+                var result: Result?
+                while result == nil { result = try await group.next() ?? nil }
+                group.cancelAll()
+                try await group.waitForAll()
+                guard let result else { throw CancellationError() }
+                return result
+            }
+        }
+    }
+
+    func advance(by duration: Duration) async throws { try await simulation.advance(by: duration) }
+    func untilQuiet() async throws { try await simulation.untilQuiet() }
+}
+
+/// The outbox of a database with nothing else: no dead letters, no hints, and failures that a test decides.
+struct PlainDatabase: OutboxDatabase {
+    let inner: InMemoryDatabase
+    /// Called with the name of each verb before it runs.
+    var before: @Sendable (String) throws -> Void = { _ in }
+
+    var outboxStore: PlainStore { PlainStore(inner: inner.outboxStore, before: before) }
+
+    func withTransaction<Result>(
+        isolation: IsolationLevel?, _ body: (InMemoryTransaction) async throws -> Result
+    ) async throws -> Result {
+        try await inner.withTransaction(isolation: isolation, body)
+    }
+
+    func withReadTransaction<Result>(_ body: (InMemoryTransaction) async throws -> Result) async throws -> Result {
+        try await inner.withReadTransaction(body)
+    }
+}
+
+struct PlainStore: OutboxStore {
+    let inner: InMemoryOutboxStore
+    let before: @Sendable (String) throws -> Void
+
+    func append(_ envelopes: [Envelope<Bytes>], serializing: Bool, in tx: InMemoryTransaction) async throws {
+        try await inner.append(envelopes, serializing: serializing, in: tx)
+    }
+
+    func claim(limit: Int, lease: Duration) async throws -> OutboxClaim {
+        try before("claim")
+        var claim = try await inner.claim(limit: limit, lease: lease)
+        claim.nextDue = nil
+        return claim
+    }
+
+    func renew(_ token: FencingToken, lease: Duration) async throws {
+        try before("renew")
+        try await inner.renew(token, lease: lease)
+    }
+
+    func complete(_ ids: [OutboxRow.ID], token: FencingToken) async throws {
+        try before("complete")
+        try await inner.complete(ids, token: token)
+    }
+
+    func fail(_ failures: [OutboxFailure], token: FencingToken) async throws {
+        try before("fail")
+        try await inner.fail(failures, token: token)
+    }
+
+    func release(_ ids: [OutboxRow.ID], token: FencingToken) async throws {
+        try before("release")
+        try await inner.release(ids, token: token)
+    }
+
+    func park(_ ids: [OutboxRow.ID], token: FencingToken) async throws {
+        try before("park")
+        try await inner.park(ids, token: token)
+    }
+
+    func sweep(olderThan age: Duration, limit: Int) async throws -> Int {
+        try before("sweep")
+        return try await inner.sweep(olderThan: age, limit: limit)
+    }
+
+    func statistics() async throws -> OutboxStatistics { try await inner.statistics() }
+}
+
+/// Counts, for tests that decide by how often something happened.
+final class Counter: Sendable {
+    private let count = Mutex(0)
+
+    var value: Int { count.withLock { $0 } }
+
+    @discardableResult
+    func next() -> Int {
+        count.withLock { count in
+            count += 1
+            return count
+        }
+    }
+}
+
+/// What is under way at the moment.
+final class OpenBatches: Sendable {
+    private let batches = Mutex<[String]>([])
+
+    /// - Returns: All that are under way now.
+    func add(_ batch: String) -> [String] {
+        batches.withLock { batches in
+            batches.append(batch)
+            return batches
+        }
+    }
+
+    func remove(_ batch: String) {
+        batches.withLock { batches in
+            if let index = batches.firstIndex(of: batch) { batches.remove(at: index) }
+        }
+    }
+}
