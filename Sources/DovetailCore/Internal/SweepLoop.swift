@@ -39,8 +39,8 @@ package struct SweepLoop: Sendable {
                 if count > 0 { runtime.instrument?.record(StoreSwept(store, count: count)) }
             } catch {
                 guard !Task.isCancelled else { return }
-                let text = FailureDetail(error, of: nil, runtime: runtime).message
-                runtime.instrument?.record(StoreSweepFailed(store, error: text))
+                runtime.instrument?.record(
+                    StoreSweepFailed(store, error: FailureDetail(error, of: nil, runtime: runtime).message))
             }
         }
     }

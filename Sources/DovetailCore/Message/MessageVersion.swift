@@ -16,11 +16,12 @@ public struct MessageVersion: Sendable, Hashable, Comparable, Codable {
     /// Creates a version.
     ///
     /// - Parameters:
-    ///   - major: The part that readers match on.
-    ///   - minor: The part that readers ignore.
+    ///   - major: The part that readers match on; a negative number counts as 0.
+    ///   - minor: The part that readers ignore; a negative number counts as 0.
     public init(major: Int, minor: Int = 0) {
-        self.major = major
-        self.minor = minor
+        // Text has no sign, so a negative part could not come back from the wire.
+        self.major = max(major, 0)
+        self.minor = max(minor, 0)
     }
 
     /// Parses text such as `2` or `2.1`.

@@ -97,6 +97,7 @@ extension Duration {
     /// The span in seconds, for figures that people and metrics read.
     public var inSeconds: Double {
         let (seconds, attoseconds) = components
-        return Double(seconds) + Double(attoseconds) * 1e-18
+        // Divided rather than multiplied: a whole number of nanoseconds then has the shortest text it can have.
+        return Double(seconds) + Double(attoseconds) / 1e18
     }
 }

@@ -38,6 +38,7 @@ public struct MessageReceived: InstrumentEvent {
     ///
     /// - Parameter visit: Called with the name and the value of each.
     public func visitDetails(_ visit: (_ name: StaticString, _ value: String) -> Void) {
+        visit("dovetail.message.type", attributes.type.rawValue)
         attributes.visitDetails(visit)
         visit("dovetail.message.attempt", String(attempt))
     }
@@ -230,6 +231,7 @@ public struct MessageSkipped: InstrumentEvent {
     ///
     /// - Parameter visit: Called with the name and the value of each.
     public func visitDetails(_ visit: (_ name: StaticString, _ value: String) -> Void) {
+        visit("dovetail.message.type", attributes.type.rawValue)
         attributes.visitDetails(visit)
     }
 }
@@ -338,7 +340,10 @@ public struct MessageDeadLettered: InstrumentEvent {
     ///
     /// - Parameter visit: Called with the name and the value of each.
     public func visitDetails(_ visit: (_ name: StaticString, _ value: String) -> Void) {
-        letter.envelope?.attributes.visitDetails(visit)
+        if let attributes = letter.envelope?.attributes {
+            visit("dovetail.message.type", attributes.type.rawValue)
+            attributes.visitDetails(visit)
+        }
         visit("exception.message", letter.failure.message)
     }
 }
