@@ -63,6 +63,7 @@ struct OutboxQueueTests {
         var now = Timestamp(secondsSinceEpoch: 1_000_000)
         var appended: [String: [Int]] = [:]
         var left: [String: [Int]] = [:]
+        var hasLeft: Set<Int> = []
         // With the keys of which a row went back: the relay then publishes none behind it.
         var claims: [(claim: OutboxClaim, expiry: Timestamp, failed: Set<String>)] = []
         var (count, gone) = (0, 0)
@@ -80,8 +81,6 @@ struct OutboxQueueTests {
             queue.append(envelopes, now: now)
         }
 
-        func hasLeft(_ row: OutboxRow) -> Bool { left[row.key]?.contains(row.number) ?? false }
-
         func settle() {
             guard !claims.isEmpty else { return }
             let index = pick(claims.count)
@@ -93,7 +92,8 @@ struct OutboxQueueTests {
             for row in rows {
                 if failed.contains(row.key) {
                     untried.append(row)
-                } else if !row.key.isEmpty, claim.rows.first(where: { $0.key == row.key && !hasLeft($0) })?.id != row.id
+                } else if !row.key.isEmpty,
+                    claim.rows.first(where: { $0.key == row.key && !hasLeft.contains($0.number) })?.id != row.id
                 {
                     failed.insert(row.key)
                     untried.append(row)
@@ -103,7 +103,7 @@ struct OutboxQueueTests {
                 } else {
                     done.append(row)
                     // It counts as published whether or not the claim still holds it; repeats may follow.
-                    if !(left[row.key]?.contains(row.number) ?? false) { left[row.key, default: []].append(row.number) }
+                    if hasLeft.insert(row.number).inserted { left[row.key, default: []].append(row.number) }
                 }
             }
             let isHeld = expiry > now
@@ -148,7 +148,7 @@ struct OutboxQueueTests {
         for _ in 0..<10_000 where queue.unsent > 0 {
             now = now + .seconds(20)
             let claim = queue.claim(limit: 10, lease: .seconds(10), now: now)
-            for row in claim.rows where !(left[row.key]?.contains(row.number) ?? false) {
+            for row in claim.rows where hasLeft.insert(row.number).inserted {
                 left[row.key, default: []].append(row.number)
             }
             #expect(queue.complete(claim.rows.map(\.id), token: claim.token.number) == 0)
