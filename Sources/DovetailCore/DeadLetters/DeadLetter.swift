@@ -122,11 +122,11 @@ public struct FailureDetail: Sendable, Hashable {
     /// Creates a detail from its text.
     ///
     /// - Parameters:
-    ///   - type: The type of the error.
+    ///   - type: The type of the error; cut to 200 bytes.
     ///   - message: Its text; cut to ``mostBytes``.
     public init(type: String, message: String) {
-        self.type = String(type.prefix(200))
-        self.message = message.utf8.count <= Self.mostBytes ? message : Self.cut(message)
+        self.type = Self.cut(type, to: 200)
+        self.message = Self.cut(message, to: Self.mostBytes)
     }
 
     /// Describes an error.
@@ -142,10 +142,12 @@ public struct FailureDetail: Sendable, Hashable {
         )
     }
 
-    private static func cut(_ message: String) -> String {
-        var end = message.utf8.index(message.startIndex, offsetBy: mostBytes)
-        // Step back to the start of a character, so that the text stays valid.
-        while end.samePosition(in: message) == nil { end = message.utf8.index(before: end) }
-        return String(message[..<end])
+    private static func cut(_ text: String, to mostBytes: Int) -> String {
+        guard text.utf8.count > mostBytes else { return text }
+        var end = text.utf8.index(text.startIndex, offsetBy: mostBytes)
+        // Step back over at most three bytes to the start of a scalar, so that the text stays valid. Not to the start of a
+        // character: one that combines thousands of marks would take the whole text with it.
+        while end > text.startIndex, text.utf8[end] & 0xc0 == 0x80 { end = text.utf8.index(before: end) }
+        return String(decoding: text.utf8[..<end], as: UTF8.self)
     }
 }

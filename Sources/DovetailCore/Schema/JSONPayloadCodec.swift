@@ -6,7 +6,10 @@
     import Foundation
 #endif
 
-/// Writes payloads as JSON: keys sorted, dates as ISO 8601 text, so that equal messages have equal bytes.
+/// Writes payloads as JSON: keys sorted, dates as RFC 3339 text, so that equal messages have equal bytes.
+///
+/// A date is written in UTC with no more digits than it takes to read the same date again, nine at most, and read with any
+/// offset and any number of digits.
 ///
 /// ```swift
 /// let payload = try await JSONPayloadCodec().encode(OrderPlaced(orderID: "7", sku: "book", cents: 1200))
@@ -23,9 +26,9 @@ public struct JSONPayloadCodec: PayloadCodec {
     public init() {
         encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        encoder.dateEncodingStrategy = .iso8601
+        encoder.dateEncodingStrategy = .rfc3339
         decoder = JSONDecoder()
-        decoder.dateDecodingStrategy = .iso8601
+        decoder.dateDecodingStrategy = .rfc3339
     }
 
     /// Encodes a message as JSON.

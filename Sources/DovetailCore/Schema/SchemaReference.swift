@@ -20,11 +20,13 @@ public enum SchemaReference: Sendable, Hashable {
     ///
     /// - Parameter text: The text.
     public init(text: String) {
+        // Whatever would not be written the same again is not ours, and kept as it is.
+        self = Self(ours: text).flatMap { Array($0.text.utf8) == Array(text.utf8) ? $0 : nil } ?? .uri(text)
+    }
+
+    private init?(ours text: String) {
         let scheme = "urn:dovetail:schema:"
-        guard text.hasPrefix(scheme) else {
-            self = .uri(text)
-            return
-        }
+        guard text.hasPrefix(scheme) else { return nil }
         let parts = text.dropFirst(scheme.count).split(separator: ":", omittingEmptySubsequences: false).map(
             String.init)
         if parts.count == 2, parts[0] == "id", let id = parts[1].removingPercentEncodingOfURN {
@@ -34,7 +36,7 @@ public enum SchemaReference: Sendable, Hashable {
         {
             self = .version(subject: subject, number)
         } else {
-            self = .uri(text)
+            return nil
         }
     }
 

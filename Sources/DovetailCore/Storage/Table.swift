@@ -182,12 +182,12 @@ public struct Table<DB: TableDatabase, Row: Codable & Sendable>: Sendable {
 private let tableEncoder: JSONEncoder = {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    encoder.dateEncodingStrategy = .iso8601
+    encoder.dateEncodingStrategy = .rfc3339
     return encoder
 }()
 
 private let tableDecoder: JSONDecoder = {
     let decoder = JSONDecoder()
-    decoder.dateDecodingStrategy = .iso8601
+    decoder.dateDecodingStrategy = .rfc3339
     return decoder
 }()
