@@ -11,10 +11,42 @@ final class InMemoryEngine: Sendable {
         var writers = WaiterList()
         var lockHolders: [String: UInt64] = [:]
         var locks: [UInt64: [String]] = [:]
+        /// Who waits for which lock, first come first served.
+        var lockLines: [String: [UInt64]] = [:]
         /// Which transaction another one waits for, to find circles.
         var waitsFor: [UInt64: UInt64] = [:]
         var lockWaiters = WaiterList()
         var commitsToRefuse = 0
+
+        mutating func take(_ name: String, for transaction: UInt64) {
+            lockHolders[name] = transaction
+            locks[transaction, default: []].append(name)
+            waitsFor[transaction] = nil
+        }
+
+        /// Lets go of all locks, and hands each to the first who waits for it.
+        ///
+        /// Were it only free, whoever runs again after a deadlock could take it before the one who waited, and be in its way
+        /// once more.
+        ///
+        /// - Returns: Whether anyone has to be woken.
+        mutating func letGo(of transaction: UInt64) -> Bool {
+            guard let held = locks.removeValue(forKey: transaction) else { return false }
+            for name in held {
+                if let next = lockLines[name]?.first {
+                    leaveLine(name, next)
+                    take(name, for: next)
+                } else {
+                    lockHolders[name] = nil
+                }
+            }
+            return true
+        }
+
+        mutating func leaveLine(_ name: String, _ transaction: UInt64) {
+            lockLines[name]?.removeAll { $0 == transaction }
+            if lockLines[name]?.isEmpty ?? false { lockLines[name] = nil }
+        }
 
         /// Whether `transaction` would, through those it waits for, wait for itself.
         func closesCircle(_ transaction: UInt64, waitingFor holder: UInt64) -> Bool {
@@ -114,31 +146,34 @@ final class InMemoryEngine: Sendable {
             }
             state.open.remove(transaction.number)
             state.waitsFor[transaction.number] = nil
-            guard let held = state.locks.removeValue(forKey: transaction.number) else { return (writers, nil) }
-            for name in held { state.lockHolders[name] = nil }
-            return (writers, state.lockWaiters.wakeAll())
+            return (writers, state.letGo(of: transaction.number) ? state.lockWaiters.wakeAll() : nil)
         }
         writers?.resume()
         lockWaiters?.resume()
     }
 
     func lock(_ name: String, for transaction: UInt64) async throws {
-        try await monitor.wait(in: \.lockWaiters) { state -> Void? in
-            state.waitsFor[transaction] = nil
-            guard let holder = state.lockHolders[name] else {
-                state.lockHolders[name] = transaction
-                state.locks[transaction, default: []].append(name)
-                return ()
+        do {
+            try await monitor.wait(in: \.lockWaiters) { state -> Void? in
+                guard let holder = state.lockHolders[name] else { return state.take(name, for: transaction) }
+                if holder == transaction { return () }
+                if state.closesCircle(transaction, waitingFor: holder) {
+                    throw DatabaseError(
+                        .deadlock,
+                        "Two transactions wait for each other over '\(name)'. Run this one again, and take locks in one order."
+                    )
+                }
+                if state.waitsFor.updateValue(holder, forKey: transaction) == nil {
+                    state.lockLines[name, default: []].append(transaction)
+                }
+                return nil
             }
-            if holder == transaction { return () }
-            if state.closesCircle(transaction, waitingFor: holder) {
-                throw DatabaseError(
-                    .deadlock,
-                    "Two transactions wait for each other over '\(name)'. Run this one again, and take locks in one order."
-                )
+        } catch {
+            monitor.withLock { state in
+                state.waitsFor[transaction] = nil
+                state.leaveLine(name, transaction)
             }
-            state.waitsFor[transaction] = holder
-            return nil
+            throw error
         }
     }
 
