@@ -101,6 +101,7 @@ extension EnvelopeAttributes {
 extension String {
     /// As much of a text from outside as an error message may show.
     var excerpt: String {
-        utf8.count <= 100 ? self : prefix(60) + "…"
+        // Scalars, not characters: a single character may be of any length.
+        utf8.count <= 100 ? self : String(String.UnicodeScalarView(unicodeScalars.prefix(60))) + "…"
     }
 }
