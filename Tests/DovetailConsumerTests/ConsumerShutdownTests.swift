@@ -50,6 +50,7 @@ struct ConsumerShutdownTests {
     @Test func aHandlerThatTakesTooLongIsCancelledAndItsMessageComesAgain() async throws {
         let world = TestWorld()
         let log = Log<String>()
+        let letters = Letters()
         let consumer = Consumer("payments", on: world.bus) {
             On(OrderPlaced.self) { _, _ in
                 log.add("began")
@@ -64,7 +65,7 @@ struct ConsumerShutdownTests {
         }
         .gracePeriod(.seconds(5))
         .retrying(.none)
-        .deadLettering(to: DeadLetterQueue(in: world.database))
+        .deadLettering(to: letters)
         try await world.run {
             try await world.deliver(OrderPlaced())
             try await run(consumer, in: world, for: .seconds(1))
@@ -73,6 +74,7 @@ struct ConsumerShutdownTests {
             try await run(consumer, in: world, for: .seconds(200))
         }
         #expect(log.all == ["began", "cancelled at 6", "began"])
+        #expect(letters.reasons == [])
         #expect(world.bus.statistics.acknowledged == 1)
     }
 
@@ -109,7 +111,7 @@ struct ConsumerShutdownTests {
         }
         .retrying(.exponential(from: .milliseconds(2), attempts: 1000))
         .gracePeriod(.milliseconds(2))
-        .waiting(in: world.database)
+        .waiting(in: SlowDatabase(inner: world.database, runtime: world.runtime))
         .prefetch(10)
         try await world.run {
             for number in 1...10 {

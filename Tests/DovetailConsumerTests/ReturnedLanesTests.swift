@@ -41,4 +41,18 @@ struct ReturnedLanesTests {
         let answer7 = lanes.admits(3, of: "a", pull: 9)
         #expect(!answer7)
     }
+
+    @Test func lanesThatNobodyAsksAboutAreForgotten() {
+        var lanes = Lanes()
+        lanes.willReturn(1, of: "a")
+        lanes.willReturn(2, of: "b")
+        lanes.didReturn(1, of: "a", lastPull: 6)
+        lanes.willPull(6)
+        let stillSuspect = lanes.admits(9, of: "a", pull: 6)
+        #expect(!stillSuspect)
+        lanes.willPull(7)
+        lanes.didReturn(2, of: "b", lastPull: 7)
+        lanes.willPull(8)
+        #expect(lanes.isEmpty)
+    }
 }

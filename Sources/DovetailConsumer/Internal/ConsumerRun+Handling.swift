@@ -63,17 +63,27 @@ extension ConsumerRun {
         for wakeUp in wakeUps { wakeUp.resume() }
     }
 
-    /// Whether a message went to the waiting room behind earlier ones of its lane.
+    /// Whether a message went to the waiting room behind earlier ones of its lane, and those behind it in hand with it.
     private func follows(_ delivery: Delivery, _ ticket: Ticket) async -> Bool {
-        guard let room, let entry = entry(for: delivery) else { return false }
+        guard let room else { return false }
+        let followers = takeFollowers(of: ticket)
+        let deliveries = [delivery] + followers
         do {
-            guard try await room.admitFollowers([entry]).contains(entry.id) else { return false }
-            finishInRoom([delivery], ticket, failed: nil)
+            let entries = deliveries.compactMap { entry(for: $0) }
+            let admitted = try await room.admitFollowers(entries)
+            // All are of one lane, which is either occupied or free.
+            guard admitted.isSuperset(of: entries.map(\.id)) else {
+                monitor.withLock { state in
+                    state.dispatch.putBackFollowers(followers.map { .delivery($0, attempts: nil) }, of: ticket)
+                }
+                return false
+            }
+            finishInRoom(deliveries, ticket, failed: nil)
         } catch {
             // Whether it has to follow is not known, so it must not be handled.
             if Task.isCancelled { return true }
             report(error, during: "admit followers")
-            giveBack(delivery, ticket, after: troubleDelay(after: 1), attempts: nil, followers: [])
+            giveBack(delivery, ticket, after: troubleDelay(after: 1), attempts: nil, followers: followers)
         }
         return true
     }

@@ -13,6 +13,7 @@ extension ConsumerRun {
                     if state.isStopping { return (0, 0) }
                     guard state.wantsMore else { return nil }
                     state.pulls += 1
+                    state.returned.willPull(state.pulls)
                     return (state.dispatch.room, state.pulls)
                 }
                 if room == 0 { return }
@@ -31,39 +32,31 @@ extension ConsumerRun {
                 instrument.record(MessageReceived(attributes, consumer: name, attempt: delivery.attempt ?? 1))
             }
         }
-        guard let room else { return enqueue(deliveries, pull: pull) }
-        // What has no key has no one to follow.
-        var ordered: [Delivery] = []
-        var others: [Delivery] = []
-        for delivery in deliveries {
-            if lane(of: delivery) == nil { others.append(delivery) } else { ordered.append(delivery) }
-        }
-        if !others.isEmpty { enqueue(others, pull: pull) }
-        if !ordered.isEmpty { try await enqueueFree(ordered, pull: pull, room: room) }
+        let unsure = enqueue(deliveries, pull: pull, leavingOutUnsure: room != nil)
+        if let room, !unsure.isEmpty { try await enqueueFree(unsure, pull: pull, room: room) }
     }
 
-    /// Has those follow into the waiting room whose lane is occupied there, and enqueues the others.
+    /// Enqueues messages whose lanes may be occupied in the waiting room: those have to follow into it, unless they are free.
+    ///
+    /// No message of these lanes is in hand, so that none can move to the waiting room meanwhile.
     private func enqueueFree(_ deliveries: [Delivery], pull: UInt64, room: any WaitingRoomAccess) async throws {
-        var deliveries = deliveries
-        while true {
-            let diversions = monitor.withLock { $0.dispatch.diversions }
-            let lanes = Set(deliveries.compactMap { waitingLane(of: $0) })
-            let occupied = try await persistently("look into the waiting room") {
-                try await room.occupied(lanes, for: name)
-            }
-            let followers = deliveries.filter { waitingLane(of: $0).map(occupied.contains) ?? false }
-            if !followers.isEmpty {
-                let admitted = try await persistently("admit followers") {
-                    try await room.admitFollowers(followers.compactMap { entry(for: $0) })
-                }
-                let parked = deliveries.filter { entry(for: $0).map { admitted.contains($0.id) } ?? false }
-                deliveries.removeAll { delivery in parked.contains { $0.id == delivery.id } }
-                settleParked(parked)
-                roomWakeUp.notify()
-            }
-            // If a message was moved to the waiting room meanwhile, its lane may be one of these.
-            if enqueue(deliveries, pull: pull, unlessDivertedSince: diversions) { return }
+        let lanes = Set(deliveries.compactMap { waitingLane(of: $0) })
+        let occupied = try await persistently("look into the waiting room") {
+            try await room.occupied(lanes, for: name)
         }
+        var free = deliveries
+        let followers = deliveries.filter { waitingLane(of: $0).map(occupied.contains) ?? false }
+        if !followers.isEmpty {
+            let admitted = try await persistently("admit followers") {
+                try await room.admitFollowers(followers.compactMap { entry(for: $0) })
+            }
+            let parked = followers.filter { entry(for: $0).map { admitted.contains($0.id) } ?? false }
+            let ids = Set(parked.map(\.id))
+            free.removeAll { ids.contains($0.id) }
+            settleParked(parked)
+            roomWakeUp.notify()
+        }
+        enqueue(free, pull: pull, leavingOutUnsure: false)
     }
 
     private func settleParked(_ deliveries: [Delivery]) {
@@ -81,16 +74,26 @@ extension ConsumerRun {
         for wakeUp in wakeUps { wakeUp.resume() }
     }
 
-    private func enqueue(_ deliveries: [Delivery], pull: UInt64) {
-        enqueue(deliveries, pull: pull, unlessDivertedSince: nil)
-    }
-
+    /// Has messages wait for their turn, or gives them back if they came out of turn.
+    ///
+    /// - Parameters:
+    ///   - deliveries: The messages, in the order in which they came.
+    ///   - pull: The pull with which they came.
+    ///   - leavesOutUnsure: Whether to leave out those whose lane may be occupied in the waiting room. Those are the ones of
+    ///     lanes of which nothing is in hand; a message behind one that is in hand goes where that one goes.
+    /// - Returns: Those that were left out.
     @discardableResult
-    private func enqueue(_ deliveries: [Delivery], pull: UInt64, unlessDivertedSince diversions: UInt64?) -> Bool {
-        let wakeUps = monitor.withLock { state -> [Wakeup]? in
-            if let diversions, state.dispatch.diversions != diversions { return nil }
+    private func enqueue(
+        _ deliveries: [Delivery], pull: UInt64, leavingOutUnsure leavesOutUnsure: Bool
+    ) -> [Delivery] {
+        let (unsure, wakeUps) = monitor.withLock { state -> ([Delivery], [Wakeup]) in
+            var unsure: [Delivery] = []
             for delivery in deliveries {
                 let lane = lane(of: delivery)
+                if let lane, leavesOutUnsure, !state.dispatch.isInHand(lane) {
+                    unsure.append(delivery)
+                    continue
+                }
                 if let lane, !state.returned.isEmpty, let envelope = delivery.envelope {
                     let message = AttemptLedger.Key(delivery, envelope)
                     guard state.returned.admits(message, of: lane, pull: pull) else {
@@ -103,11 +106,10 @@ extension ConsumerRun {
             }
             var wakeUps = state.wakeWorkers()
             if !state.settlements.isEmpty { wakeUps.append(state.settler.wakeFirst()) }
-            return wakeUps
+            return (unsure, wakeUps)
         }
-        guard let wakeUps else { return false }
         for wakeUp in wakeUps { wakeUp.resume() }
-        return true
+        return unsure
     }
 
     func lane(of delivery: Delivery) -> Lane? {

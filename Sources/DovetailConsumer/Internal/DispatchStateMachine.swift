@@ -25,8 +25,6 @@ struct DispatchStateMachine<Lane: Hashable & Sendable, Item: Sendable>: Sendable
     let prefetch: Int
     /// Items that wait or are being handled.
     private(set) var inHand = 0
-    /// How often a lane was diverted; see ``finish(_:divert:)``.
-    private(set) var diversions: UInt64 = 0
     /// Lanes with an item that waits or is being handled.
     private var lanes: [Lane: LaneState] = [:]
     private var ready = FIFO<Turn>()
@@ -79,15 +77,23 @@ struct DispatchStateMachine<Lane: Hashable & Sendable, Item: Sendable>: Sendable
         return followers
     }
 
+    /// Puts followers back that were taken out of a lane, before those that came since.
+    mutating func putBackFollowers(_ followers: [Item], of ticket: Ticket) {
+        guard let lane = ticket.lane, lanes[lane] != nil else { return }
+        for item in followers.reversed() { lanes[lane]?.queue.prepend(item) }
+        inHand += followers.count
+    }
+
+    /// Whether an item of a lane waits or is being handled, so that a new one goes behind it.
+    func isInHand(_ lane: Lane) -> Bool { lanes[lane] != nil }
+
     /// Ends the turn of an item and lets the next one of its lane have its turn.
     ///
     /// - Parameters:
     ///   - ticket: The item.
-    ///   - divert: Whether the item was moved to where its followers have to follow. Those that are here already are told so by
-    ///     their ticket, and ``diversions`` tells those who are about to bring more.
+    ///   - divert: Whether the item was moved to where its followers have to follow; they are told so by their ticket.
     mutating func finish(_ ticket: Ticket, divert: Bool = false) {
         inHand -= 1
-        if divert { diversions += 1 }
         guard let lane = ticket.lane, let state = lanes[lane] else { return }
         if state.queue.isEmpty {
             lanes[lane] = nil

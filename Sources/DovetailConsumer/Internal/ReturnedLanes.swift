@@ -26,6 +26,12 @@ struct ReturnedLanes<Lane: Hashable & Sendable, Message: Hashable & Sendable>: S
         lanes[lane]?.lastSuspect = lastPull
     }
 
+    /// A pull begins: what was only suspected of pulls before it is settled.
+    mutating func willPull(_ pull: UInt64) {
+        guard !lanes.isEmpty else { return }
+        lanes = lanes.filter { lane, returned in returned.lastSuspect.map { $0 >= pull } ?? true }
+    }
+
     /// Whether a message that came with a pull is in its turn; if not, it is to be given back.
     mutating func admits(_ message: Message, of lane: Lane, pull: UInt64) -> Bool {
         guard let returned = lanes[lane] else { return true }
