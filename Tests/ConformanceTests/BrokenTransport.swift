@@ -12,7 +12,8 @@ struct BrokenTransport: InjectableTransport {
         case omitsResultOfFailed, publishesFollowers, ignoresLimits, answersEmptyCall
         case exceedsLimit, takesWhenCancelled, makesEveryMemberAGroup, sharesGroups, claimsReplay
         case reversesBatches, putsRetriesLast, dropsKeys
-        case forgetsAcknowledgements, forgetsRejections, losesRetries, losesAfterThirdAttempt
+        case forgetsAcknowledgements, forgetsRejections, losesRetries, losesAfterThirdAttempt, losesReleased
+        case countsReleased
         case ignoresRetryDelay, delaysEverything, countsNothing, forgetsLostMembers, retriesWhatWasSettled
         case forgetsUnsettled, reversesUnsettled, closesAllMembers, neverCloses
     }
@@ -191,10 +192,10 @@ final class BrokenSubscription: TransportSubscription {
             let delivery = handedOut.withLock { $0[settlement.delivery] }
             switch (defect, settlement.outcome) {
             case (.forgetsAcknowledgements, .acknowledge), (.forgetsRejections, .reject): continue
-            case (.losesRetries, .retry): changed.append(.acknowledge(settlement.delivery))
+            case (.losesRetries, .retry), (.losesReleased, .release): changed.append(.acknowledge(settlement.delivery))
             case (.losesAfterThirdAttempt, .retry) where delivery?.attempt ?? 0 >= 3:
                 changed.append(.acknowledge(settlement.delivery))
-            case (.ignoresRetryDelay, .retry): changed.append(.retry(settlement.delivery))
+            case (.ignoresRetryDelay, .retry), (.countsReleased, .release): changed.append(.retry(settlement.delivery))
             case (.delaysEverything, .retry(let delay)):
                 wait.withLock { $0 = delay }
                 changed.append(settlement)

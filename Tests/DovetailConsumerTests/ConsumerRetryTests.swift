@@ -56,12 +56,14 @@ struct ConsumerRetryTests {
         #expect(world.bus.statistics.acknowledged == 1)
     }
 
-    @Test(arguments: [true, false], [true, false])
-    func attemptsAreCountedOnAnyTransport(counts: Bool, delays: Bool) async throws {
+    /// Bits: whether the transport counts deliveries, delays them, and leaves released ones uncounted.
+    @Test(arguments: 0..<8)
+    func attemptsAreCountedOnAnyTransport(abilities: Int) async throws {
         let world = TestWorld()
         let bus = LimitedTransport(world.bus) {
-            $0.countsDeliveries = counts
-            $0.delaysDelivery = delays
+            $0.countsDeliveries = abilities & 1 != 0
+            $0.delaysDelivery = abilities & 2 != 0
+            $0.releasesUncounted = abilities & 4 != 0
         }
         let attempts = Log<Int>()
         let followers = Log<Int>()

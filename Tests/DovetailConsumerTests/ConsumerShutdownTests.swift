@@ -52,8 +52,8 @@ struct ConsumerShutdownTests {
         let log = Log<String>()
         let letters = Letters()
         let consumer = Consumer("payments", on: world.bus) {
-            On(OrderPlaced.self) { _, _ in
-                log.add("began")
+            On(OrderPlaced.self) { _, context in
+                log.add("began \(context.attempt)")
                 do {
                     try await world.time.sleep(for: .seconds(100))
                 } catch {
@@ -70,10 +70,11 @@ struct ConsumerShutdownTests {
             try await world.deliver(OrderPlaced())
             try await run(consumer, in: world, for: .seconds(1))
             #expect(world.elapsed == .seconds(6))
-            #expect(log.all == ["began", "cancelled at 6"])
+            #expect(log.all == ["began 1", "cancelled at 6"])
             try await run(consumer, in: world, for: .seconds(200))
         }
-        #expect(log.all == ["began", "cancelled at 6", "began"])
+        // An attempt that was cut short counts as none.
+        #expect(log.all == ["began 1", "cancelled at 6", "began 1"])
         #expect(letters.reasons == [])
         #expect(world.bus.statistics.acknowledged == 1)
     }
@@ -96,6 +97,34 @@ struct ConsumerShutdownTests {
             try await run(consumer, in: world, for: .seconds(60))
         }
         #expect(seen.all == [1, 2, 3, 4, 5])
+    }
+
+    @Test(arguments: [true, false])
+    func whatWaitsIsGivenBackAtOnceAndUncounted(uncounted: Bool) async throws {
+        let world = TestWorld()
+        let bus = LimitedTransport(world.bus) { $0.releasesUncounted = uncounted }
+        let attempts = Log<Int>()
+        let slow = Consumer("payments", on: bus) {
+            On(OrderPlaced.self) { _, _ in try await world.time.sleep(for: .seconds(10)) }
+        }
+        .concurrency(1)
+        let other = Consumer("payments", on: bus) {
+            On(OrderPlaced.self) { _, context in attempts.add(context.attempt) }
+        }
+        try await world.run {
+            for number in 1...5 { try await world.deliver(OrderPlaced("\(number)", number), times: 1) }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await run(slow, in: world, for: .seconds(1)) }
+                try await world.time.sleep(for: .seconds(2))
+                // The first is still being handled; the others need not wait for it.
+                try await run(other, in: world, for: .seconds(1))
+                #expect(attempts.count == 4)
+                try await group.waitForAll()
+            }
+        }
+        // Where the transport counts all the same, the next process cannot know.
+        #expect(attempts.all.allSatisfy { uncounted ? $0 == 1 : $0 > 1 })
+        #expect(world.bus.statistics.acknowledged == 5)
     }
 
     @Test(arguments: .simulated(seeds: 100))

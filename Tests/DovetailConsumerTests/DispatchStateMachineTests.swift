@@ -89,6 +89,40 @@ struct DispatchStateMachineTests {
         #expect(repeated.item == 30)
     }
 
+    @Test func atTheEndWhatWaitsIsTakenOutInOrder() throws {
+        var machine = Machine(prefetch: 100)
+        for item in 1...3 { machine.enqueue(item, lane: "a") }
+        machine.enqueue(10, lane: nil)
+        for item in 11...12 { machine.enqueue(item, lane: "b") }
+        let running = try next(&machine)
+        #expect(running.item == 1)
+        let ready = machine.takeReady()
+        #expect(ready == [10, 11, 12])
+        #expect(machine.inHand == 3)
+        let rest = machine.takeAll()
+        #expect(rest == [2, 3])
+        machine.finish(running)
+        #expect(machine.inHand == 0)
+        #expect(!machine.isInHand("a"))
+    }
+
+    @Test func followersThatWereTakenOutCanBePutBack() throws {
+        var machine = Machine(prefetch: 100)
+        for item in 1...3 { machine.enqueue(item, lane: "a") }
+        let running = try next(&machine)
+        let followers = machine.takeFollowers(of: running)
+        machine.enqueue(4, lane: "a")
+        machine.putBackFollowers(followers, of: running)
+        machine.finish(running)
+        var seen: [Int] = []
+        while let ticket = machine.start() {
+            seen.append(ticket.item)
+            machine.finish(ticket)
+        }
+        #expect(seen == [2, 3, 4])
+        #expect(machine.inHand == 0)
+    }
+
     @Test func inAnyOrderOfEventsALaneKeepsItsOrder() {
         let random = SeededRandom(seed: 7)
         for _ in 0..<200 {

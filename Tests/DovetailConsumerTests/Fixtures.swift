@@ -123,6 +123,9 @@ struct LimitedTransport: Transport {
                     if case .retry = settlement.outcome, !capabilities.delaysDelivery {
                         return .retry(settlement.delivery)
                     }
+                    if case .release = settlement.outcome, !capabilities.releasesUncounted {
+                        return .retry(settlement.delivery)
+                    }
                     return settlement
                 })
         }

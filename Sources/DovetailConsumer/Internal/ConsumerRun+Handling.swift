@@ -46,8 +46,7 @@ extension ConsumerRun {
         case .dead(let reason, let failure, let attempts):
             await bury(delivery, ticket, reason: reason, failure: failure, attempts: attempts)
         case .givenBack:
-            // Not settled: the transport hands it out again once the subscription is closed. Its lane stays busy till then.
-            break
+            release(delivery, ticket, followers: [])
         case .fatal(let error):
             end(with: error)
         }
@@ -81,7 +80,10 @@ extension ConsumerRun {
             finishInRoom(deliveries, ticket, failed: nil)
         } catch {
             // Whether it has to follow is not known, so it must not be handled.
-            if Task.isCancelled { return true }
+            if Task.isCancelled {
+                release(delivery, ticket, followers: followers)
+                return true
+            }
             report(error, during: "admit followers")
             giveBack(delivery, ticket, after: troubleDelay(after: 1), attempts: nil, followers: followers)
         }
@@ -110,7 +112,6 @@ extension ConsumerRun {
             try await room.admit(entries.compactMap(\.self), after: delay)
             finishInRoom([delivery] + followers, ticket, failed: delivery.id)
         } catch {
-            if Task.isCancelled { return }
             report(error, during: "admit")
             giveBack(delivery, ticket, after: delay, attempts: attempts, followers: followers)
         }
@@ -167,10 +168,18 @@ extension ConsumerRun {
             }
             state.settlements.append(
                 PendingSettlement(.retry(delivery.id, after: delay), returning: returned))
-            for follower in later {
-                if let envelope = follower.envelope { state.ledger.gaveBack(AttemptLedger.Key(follower, envelope)) }
-                state.settlements.append(PendingSettlement(.retry(follower.id)))
-            }
+            state.release(later, counting: countsReleases)
+            state.dispatch.finish(ticket)
+            return state.wakeAfterFinish()
+        }
+        for wakeUp in wakeUps { wakeUp.resume() }
+    }
+
+    /// Gives a message back that was not handled for no fault of its own, and those behind it in hand, as the consumer ends.
+    private func release(_ delivery: Delivery, _ ticket: Ticket, followers: [Delivery]) {
+        let later = followers + takeFollowers(of: ticket)
+        let wakeUps = monitor.withLock { state -> [Wakeup] in
+            state.release([delivery] + later, counting: countsReleases)
             state.dispatch.finish(ticket)
             return state.wakeAfterFinish()
         }
@@ -223,7 +232,6 @@ extension ConsumerRun {
     private func retryBurial(
         _ delivery: Delivery, _ ticket: Ticket, _ error: any Error, attempts: Int, followers: [Delivery]
     ) {
-        if Task.isCancelled { return }
         report(error, during: "capture a dead letter")
         let before = max(0, attempts - 1)
         if delivery.envelope == nil {

@@ -97,10 +97,13 @@ extension ConsumerRun {
                 if let lane, !state.returned.isEmpty, let envelope = delivery.envelope {
                     let message = AttemptLedger.Key(delivery, envelope)
                     guard state.returned.admits(message, of: lane, pull: pull) else {
-                        state.ledger.gaveBack(message)
-                        state.settlements.append(PendingSettlement(.retry(delivery.id)))
+                        state.release([delivery], counting: countsReleases)
                         continue
                     }
+                }
+                if state.isStopping, lane.map({ !state.dispatch.isInHand($0) }) ?? true {
+                    state.release([delivery], counting: countsReleases)
+                    continue
                 }
                 state.dispatch.enqueue(.delivery(delivery, attempts: nil), lane: lane)
             }

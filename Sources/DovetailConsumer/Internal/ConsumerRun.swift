@@ -60,10 +60,17 @@ final class ConsumerRun: Sendable {
             if state.failure == nil { state.failure = failure }
             guard !state.isStopping else { return [] }
             state.isStopping = true
-            return [state.workers.wakeAll(), state.puller.wakeAll(), state.stop.wakeAll()]
+            // Others can have at once what waits for nothing that is being handled here.
+            state.release(state.dispatch.takeReady().compactMap(\.delivery), counting: countsReleases)
+            return [
+                state.workers.wakeAll(), state.puller.wakeAll(), state.stop.wakeAll(), state.settler.wakeAll(),
+            ]
         }
         for wakeUp in wakeUps { wakeUp.resume() }
     }
+
+    /// Whether the transport counts a delivery that was released, so that this must be made up for here.
+    var countsReleases: Bool { capabilities.countsDeliveries && !capabilities.releasesUncounted }
 
     var isStopping: Bool { monitor.withLock { $0.isStopping } }
 
@@ -184,6 +191,9 @@ final class ConsumerRun: Sendable {
             group.cancelAll()
         }
         monitor.withLock { state in
+            state.release(state.held.map(\.delivery), counting: countsReleases)
+            state.held = []
+            state.release(state.dispatch.takeAll().compactMap(\.delivery), counting: countsReleases)
             state.haveWorkersEnded = true
             return state.settler.wakeAll()
         }.resume()

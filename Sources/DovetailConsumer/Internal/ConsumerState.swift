@@ -15,6 +15,10 @@ extension ConsumerRun {
         case delivery(Delivery, attempts: Int?)
         /// A lane of the waiting room, with its first messages.
         case waiting(ClaimedLane)
+
+        var delivery: Delivery? {
+            if case .delivery(let delivery, _) = self { delivery } else { nil }
+        }
     }
 
     typealias Dispatch = DispatchStateMachine<Lane, Work>
@@ -68,6 +72,14 @@ extension ConsumerRun {
         var wantsMore: Bool {
             let room = dispatch.room
             return room > 0 && (dispatch.readyCount == 0 || room >= dispatch.prefetch / 4)
+        }
+
+        /// Gives deliveries back that nobody tried to handle.
+        mutating func release(_ deliveries: [Delivery], counting: Bool) {
+            for delivery in deliveries {
+                if counting, let envelope = delivery.envelope { ledger.gaveBack(AttemptLedger.Key(delivery, envelope)) }
+                settlements.append(PendingSettlement(.release(delivery.id)))
+            }
         }
 
         /// Wakes as many workers as there is work for.

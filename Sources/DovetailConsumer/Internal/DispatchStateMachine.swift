@@ -103,6 +103,32 @@ struct DispatchStateMachine<Lane: Hashable & Sendable, Item: Sendable>: Sendable
         }
     }
 
+    /// Takes out what nobody handles and what waits for nothing that is being handled, in order within each lane.
+    mutating func takeReady() -> [Item] {
+        var items: [Item] = []
+        while let turn = ready.popFirst() {
+            switch turn {
+            case .item(let item): items.append(item)
+            case .lane(let lane):
+                items += lanes[lane]?.queue.removeAll() ?? []
+                lanes[lane] = nil
+            }
+        }
+        inHand -= items.count
+        return items
+    }
+
+    /// Takes out all that nobody handles, in order within each lane.
+    mutating func takeAll() -> [Item] {
+        var items = takeReady()
+        for lane in Array(lanes.keys) {
+            let waiting = lanes[lane]?.queue.removeAll() ?? []
+            inHand -= waiting.count
+            items += waiting
+        }
+        return items
+    }
+
     /// Ends the turn of an item that is to have another one, before all others of its lane.
     mutating func putBack(_ ticket: Ticket, as item: Item) {
         guard let lane = ticket.lane else {

@@ -104,6 +104,10 @@ public struct Settlement: Sendable {
         /// It is to come again after this time. Where the transport keeps order, later messages of its key wait for it.
         case retry(after: Duration)
 
+        /// Nobody tried to handle it; it is to come again at once, in its place. Where the transport says so, the delivery
+        /// does not count, see ``TransportCapabilities/releasesUncounted``.
+        case release
+
         /// It cannot be handled; the transport drops it, or keeps it where it ``TransportCapabilities/keepsRejected``.
         case reject(reason: String)
     }
@@ -140,6 +144,14 @@ public struct Settlement: Sendable {
     /// - Returns: The settlement.
     public static func retry(_ delivery: Delivery.ID, after delay: Duration = .zero) -> Settlement {
         Settlement(delivery, .retry(after: delay))
+    }
+
+    /// Nobody tried to handle the message; it is to come again at once.
+    ///
+    /// - Parameter delivery: Which delivery.
+    /// - Returns: The settlement.
+    public static func release(_ delivery: Delivery.ID) -> Settlement {
+        Settlement(delivery, .release)
     }
 
     /// The message cannot be handled.

@@ -18,6 +18,9 @@ public struct TransportCapabilities: Sendable, Hashable {
     /// Deliveries say how often the message was delivered to the group, also after a member was lost.
     public var countsDeliveries: Bool
 
+    /// A delivery that was released, see ``Settlement/Outcome/release``, does not count as one.
+    public var releasesUncounted: Bool
+
     /// A group that joins late can read messages that other groups have read already.
     public var replays: Bool
 
@@ -37,6 +40,7 @@ public struct TransportCapabilities: Sendable, Hashable {
     ///   - ordersUnderFailedPublishes: Also when a publish failed.
     ///   - delaysDelivery: Delays of retries are honoured.
     ///   - countsDeliveries: Deliveries are counted.
+    ///   - releasesUncounted: Deliveries that were released are not counted.
     ///   - replays: A late group can read what others have read.
     ///   - keepsRejected: What was rejected is kept.
     ///   - mostMessageBytes: The largest message, in bytes.
@@ -46,6 +50,7 @@ public struct TransportCapabilities: Sendable, Hashable {
         ordersUnderFailedPublishes: Bool = false,
         delaysDelivery: Bool = false,
         countsDeliveries: Bool = false,
+        releasesUncounted: Bool = false,
         replays: Bool = false,
         keepsRejected: Bool = false,
         mostMessageBytes: Int? = nil,
@@ -55,6 +60,7 @@ public struct TransportCapabilities: Sendable, Hashable {
         self.ordersUnderFailedPublishes = ordersUnderFailedPublishes
         self.delaysDelivery = delaysDelivery
         self.countsDeliveries = countsDeliveries
+        self.releasesUncounted = releasesUncounted
         self.replays = replays
         self.keepsRejected = keepsRejected
         self.mostMessageBytes = mostMessageBytes

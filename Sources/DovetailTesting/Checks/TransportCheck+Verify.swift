@@ -35,6 +35,7 @@ extension TransportCheck {
         case .givenBackComesAgain: try await probe.givenBackComesAgain()
         case .errorsLoseNothing: try await probe.errorsLoseNothing()
         case .retryDelayIsKept: try await probe.retryDelayIsKept()
+        case .releasedComesAgain: try await probe.releasedComesAgain()
         case .deliveriesAreCounted: try await probe.deliveriesAreCounted()
         case .settlingAgainDoesNothing: try await probe.settlingAgainDoesNothing()
         case .unsettledGoesToNextMember: try await probe.unsettledGoesToNextMember()

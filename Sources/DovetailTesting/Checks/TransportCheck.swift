@@ -88,6 +88,9 @@ public enum TransportCheck: String, CaseIterable, Sendable, CustomTestStringConv
     /// What was given back comes again, and nothing is lost.
     case givenBackComesAgain
 
+    /// What was released untried comes again at once and in order, uncounted where the transport says so.
+    case releasedComesAgain
+
     /// After many failures of several members, every message is handled.
     case errorsLoseNothing
 

@@ -202,7 +202,11 @@ final class InMemoryTopic: Sendable {
             var wakeUps: [WakeUp] = []
             var rejected: [RejectedMessage] = []
             for settlement in settlements {
-                let isDone = if case .retry = settlement.outcome { false } else { true }
+                let isDone =
+                    switch settlement.outcome {
+                    case .retry, .release: false
+                    case .acknowledge, .reject: true
+                    }
                 let earliest = state.groups[group].earliestLater
                 guard let flight = state.groups[group].end(settlement.delivery.number, of: member, isDone: isDone)
                 else {
@@ -215,6 +219,12 @@ final class InMemoryTopic: Sendable {
                     var message = flight.message
                     message.due = PendingMessage.atOnce
                     if let now, delay > .zero { message.due = now + delay }
+                    state.groups[group].comeAgain(message, in: flight.lane)
+                case .release:
+                    state.counts.retried += 1
+                    var message = flight.message
+                    message.due = PendingMessage.atOnce
+                    message.attempts -= 1
                     state.groups[group].comeAgain(message, in: flight.lane)
                 case .reject(let reason):
                     state.counts.rejected += 1

@@ -124,7 +124,7 @@ public struct InMemoryTransport: Transport {
     /// replay if it keeps all.
     public var capabilities: TransportCapabilities {
         TransportCapabilities(
-            ordersPerKey: true, delaysDelivery: true, countsDeliveries: true,
+            ordersPerKey: true, delaysDelivery: true, countsDeliveries: true, releasesUncounted: true,
             replays: engine.settings.retention == .all, keepsRejected: true,
             mostMessageBytes: engine.settings.mostMessageBytes, mostHeaderBytes: engine.settings.mostHeaderBytes
         )

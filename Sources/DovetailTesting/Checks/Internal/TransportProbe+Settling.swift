@@ -92,6 +92,28 @@ extension TransportProbe {
         return found
     }
 
+    func releasedComesAgain() async throws {
+        let member = try await subscribe()
+        let messages = messages(3) { _ in "key" }
+        try await publish(messages)
+        let first = try await collectDeliveries(messages, from: member)
+        try await member.settle(first.map { .release($0.id) })
+        var seen: [MessageID] = []
+        while Set(seen).count < messages.count {
+            for delivery in try await next(from: member, atMost: 10) {
+                if let id = delivery.envelope?.id, !seen.contains(id) { seen.append(id) }
+                if transport.capabilities.countsDeliveries, transport.capabilities.releasesUncounted {
+                    try requireAttempt(1, delivery)
+                }
+                try await member.settle([.acknowledge(delivery.id)])
+            }
+        }
+        if transport.capabilities.ordersPerKey {
+            try require(seen == messages.map(\.id), "Messages that were released came again out of order: \(seen).")
+        }
+        await member.close()
+    }
+
     func deliveriesAreCounted() async throws {
         let member = try await subscribe()
         let message = message(0, key: "key")
