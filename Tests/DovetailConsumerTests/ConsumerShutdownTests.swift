@@ -127,7 +127,7 @@ struct ConsumerShutdownTests {
         #expect(world.bus.statistics.acknowledged == 5)
     }
 
-    @Test(arguments: .simulated(seeds: 100))
+    @Test(arguments: .simulated(seeds: 40))
     func atWhateverMomentItEndsNothingIsLostAndOrderHolds(world: TestWorld) async throws {
         let seen = Log<OrderPlaced>()
         let consumer = Consumer("payments", on: world.bus) {

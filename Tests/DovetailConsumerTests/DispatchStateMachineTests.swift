@@ -125,7 +125,7 @@ struct DispatchStateMachineTests {
 
     @Test func inAnyOrderOfEventsALaneKeepsItsOrder() {
         let random = SeededRandom(seed: 7)
-        for _ in 0..<200 {
+        for _ in 0..<50 {
             var machine = Machine(prefetch: 100)
             var running: [Machine.Ticket] = []
             var done: [String: [Int]] = [:]

@@ -11,7 +11,7 @@ struct FIFOTests {
         let random = SeededRandom(seed: 3)
         var queue = FIFO<Int>()
         var array: [Int] = []
-        for number in 0..<20_000 {
+        for number in 0..<4_000 {
             switch random.next() % 9 {
             case 0...3:
                 queue.append(number)

@@ -48,7 +48,7 @@ struct WaitingRoomTests {
         #expect(events.count("dovetail.message.parked") == 2)
     }
 
-    @Test(arguments: .simulated(seeds: 100))
+    @Test(arguments: .simulated(seeds: 40))
     func firstAttemptsOfAKeyKeepTheirOrderAcrossReplicasThatFail(world: TestWorld) async throws {
         let database = SlowDatabase(inner: world.database, runtime: world.runtime)
         let steps = Log<Step>()
@@ -88,7 +88,7 @@ struct WaitingRoomTests {
         }
     }
 
-    @Test(arguments: .simulated(seeds: 60))
+    @Test(arguments: .simulated(seeds: 30))
     func noMessageIsLostWhenReplicasCrash(world: TestWorld) async throws {
         let steps = Log<Step>()
         for name in ["one", "two"] {
@@ -126,7 +126,7 @@ struct WaitingRoomTests {
         }
     }
 
-    @Test(arguments: .simulated(seeds: 60))
+    @Test(arguments: .simulated(seeds: 30))
     func orderHoldsOnATransportWithFaults(world: TestWorld) async throws {
         let database = SlowDatabase(inner: world.database, runtime: world.runtime)
         let steps = Log<Step>()
