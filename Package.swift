@@ -10,6 +10,8 @@ let rooms: [(name: String, uses: [String])] = [
     ("DovetailResilience", ["DovetailCore"]),
     ("DovetailOutbox", ["DovetailCore"]),
     ("DovetailIdempotency", ["DovetailCore", "DovetailConsumer"]),
+    ("DovetailCircuitBreaker", ["DovetailCore", "DovetailResilience"]),
+    ("DovetailBulkhead", ["DovetailCore", "DovetailResilience"]),
     ("DovetailSimulation", ["DovetailCore", "DovetailConsumer"]),
     (
         "DovetailTesting",
@@ -17,8 +19,20 @@ let rooms: [(name: String, uses: [String])] = [
     ),
     (
         "Dovetail",
-        ["DovetailCore", "DovetailConsumer", "DovetailResilience", "DovetailOutbox", "DovetailIdempotency"]
+        [
+            "DovetailCore", "DovetailConsumer", "DovetailResilience", "DovetailOutbox", "DovetailIdempotency",
+            "DovetailCircuitBreaker", "DovetailBulkhead",
+        ]
     ),
+    ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
+]
+
+/// The adapters: each stands on a C library of the system, behind a trait that is off by default.
+///
+/// With its trait off, an adapter still builds, needs no library, and naming its types says which trait to turn on.
+let adapters: [(name: String, uses: [String], trait: String, library: String)] = [
+    ("DovetailSQLite", ["DovetailCore", "DovetailSQL"], "SQLite", "CSQLite"),
+    ("DovetailKafka", ["DovetailCore"], "Kafka", "CKafka"),
 ]
 
 /// The test targets: one for each room, the conformance checks, and the code of the README.
@@ -29,6 +43,11 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailOutboxTests", ["DovetailOutbox", "DovetailTesting"]),
     ("DovetailIdempotencyTests", ["DovetailIdempotency", "DovetailTesting"]),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
+    ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
+    ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
+    ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting"]),
+    ("DovetailSQLiteTests", ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting"]),
+    ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailTesting"]),
     ("ConformanceTests", ["Dovetail", "DovetailTesting"]),
     ("QuickStartTests", ["Dovetail", "DovetailTesting"]),
 ]
@@ -41,10 +60,23 @@ let examples: [(name: String, uses: [String], files: [String])] = [
 let package = Package(
     name: "dovetail",
     platforms: [.macOS(.v15), .iOS(.v18), .tvOS(.v18), .watchOS(.v11), .visionOS(.v2)],
-    products: rooms.map { .library(name: $0.name, targets: [$0.name]) },
+    products: (rooms.map(\.name) + adapters.map(\.name)).map { .library(name: $0, targets: [$0]) },
+    traits: [
+        .trait(name: "SQLite", description: "SQLite databases, by the system's libsqlite3 (DovetailSQLite)."),
+        .trait(name: "Kafka", description: "The Kafka transport, by the system's librdkafka (DovetailKafka)."),
+    ],
     targets: rooms.map { room in
         .target(name: room.name, dependencies: room.uses.map { .target(name: $0) })
     }
+        + adapters.map { adapter in
+            .target(
+                name: adapter.name,
+                dependencies: adapter.uses.map { .target(name: $0) }
+                    + [.target(name: adapter.library, condition: .when(traits: [adapter.trait]))]
+            )
+        }
+        // Without `pkgConfig:`, which would print warnings to everyone who uses any part of this package.
+        + adapters.map { .systemLibrary(name: $0.library) }
         + tests.map { test in
             .testTarget(name: test.name, dependencies: test.uses.map { .target(name: $0) })
         }
@@ -59,7 +91,7 @@ let package = Package(
     swiftLanguageModes: [.v6]
 )
 
-for target in package.targets {
+for target in package.targets where target.type != .system {
     target.swiftSettings = [
         .enableUpcomingFeature("ExistentialAny"),
         .enableUpcomingFeature("MemberImportVisibility"),

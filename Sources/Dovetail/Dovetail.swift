@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+@_exported public import DovetailBulkhead
+@_exported public import DovetailCircuitBreaker
 @_exported public import DovetailConsumer
 @_exported public import DovetailCore
 @_exported public import DovetailIdempotency
