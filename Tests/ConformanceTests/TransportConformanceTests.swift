@@ -4,7 +4,7 @@ import DovetailCore
 import DovetailTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct TransportConformanceTests {
     /// One that claims everything, so that every check applies.
     private static func capable() -> InMemoryTransport {

@@ -5,7 +5,7 @@ import DovetailCore
 import Testing
 
 /// The same promises on real threads, where a simulation cannot look: one job at a time hides races.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ConsumerStressTests {
     private let keys = (0..<8).map { "k\($0)" }
 

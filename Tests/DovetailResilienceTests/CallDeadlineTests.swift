@@ -5,7 +5,7 @@ import DovetailResilience
 import DovetailSimulation
 import Testing
 
-@Suite("The deadline of a call", .timeLimit(.minutes(1)))
+@Suite("The deadline of a call", .timeLimit(.minutes(10)))
 struct CallDeadlineTests {
     @Test("is that of the timeout around, and is seen by child tasks")
     func remaining() async throws {

@@ -5,7 +5,7 @@ import DovetailResilience
 import DovetailSimulation
 import Testing
 
-@Suite("A fallback", .timeLimit(.minutes(1)))
+@Suite("A fallback", .timeLimit(.minutes(10)))
 struct FallbackTests {
     let guarded = Guarded(by: .retry(.constant(.seconds(1), attempts: 2)))
 
@@ -116,7 +116,7 @@ struct FallbackTests {
     }
 }
 
-@Suite("A result that counts as a failure", .timeLimit(.minutes(1)))
+@Suite("A result that counts as a failure", .timeLimit(.minutes(10)))
 struct FailedResultTests {
     @Test("is tried again, and returned when nothing helps")
     func triedAgain() async throws {

@@ -5,7 +5,7 @@ import DovetailResilience
 import DovetailSimulation
 import Testing
 
-@Suite("The order of guards", .timeLimit(.minutes(1)))
+@Suite("The order of guards", .timeLimit(.minutes(10)))
 struct GuardOrderTests {
     enum Kind: String, CaseIterable, Sendable, CustomTestStringConvertible {
         case retry, timeout, hedge, limiter

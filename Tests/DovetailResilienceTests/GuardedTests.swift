@@ -5,7 +5,7 @@ import DovetailResilience
 import DovetailSimulation
 import Testing
 
-@Suite("Guards", .timeLimit(.minutes(1)))
+@Suite("Guards", .timeLimit(.minutes(10)))
 struct GuardedTests {
     @Test("wrap in the order written, the first outermost")
     func order() async throws {

@@ -5,7 +5,7 @@ import DovetailResilience
 import DovetailSimulation
 import Testing
 
-@Suite("A hedge", .timeLimit(.minutes(1)))
+@Suite("A hedge", .timeLimit(.minutes(10)))
 struct HedgeGuardTests {
     /// Attempts that take a time each, then answer with their number or fail; tells how they ended.
     final class Attempts: Sendable {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import DovetailResilience
 
-@Suite("A rate limiter", .timeLimit(.minutes(1)))
+@Suite("A rate limiter", .timeLimit(.minutes(10)))
 struct RateLimiterTests {
     @Test("lets a burst pass, then refuses with the time to come back, and makes no call")
     func burst() async throws {
@@ -129,6 +129,47 @@ struct RateLimiterTests {
             let expected = ["0 at 0.0", "\(cancelled) cancelled at 4.0"] + turns
             #expect(lines == expected)
         }
+    }
+
+    @Test("nobody overtakes one in line whose turn comes in the very instant", arguments: 0..<20)
+    func noOvertaking(seed: UInt64) async throws {
+        try await Simulation(seed: seed).run {
+            let limiter = RateLimiter(1, per: .seconds(1), longestWait: .seconds(60))
+            let log = Log()
+            try await limiter.acquire()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await limiter.call { log.add("first at \(time.monotonic().nanoseconds)") } }
+                try await time.sleep(for: .milliseconds(1))
+                group.addTask {
+                    try await time.sleep(until: MonotonicInstant(nanoseconds: 1_000_000_000))
+                    try await limiter.call { log.add("second at \(time.monotonic().nanoseconds)") }
+                }
+                try await group.waitForAll()
+            }
+            #expect(log.all == ["first at 1000000000", "second at 2000000000"])
+        }
+    }
+
+    @Test("one who is cancelled when the turn is there already leaves it to the next")
+    func cancelledWhenTheTurnIsThere() async throws {
+        let (clock, executor) = (VirtualTime(), SimulationExecutor(order: .firstComeFirstServed))
+        let limiter = RateLimiter(1, per: .seconds(1), burst: 3, longestWait: .seconds(60), time: clock)
+        for _ in 0..<3 { try await limiter.acquire() }
+        let inLine = (0..<2).map { _ in Task(executorPreference: executor) { try await limiter.acquire() } }
+        executor.drain()
+        // Late, so that the turns of both are there. The first takes his and wakes the second, who has not run yet.
+        clock.advance(by: .seconds(10))
+        executor.drain(atMost: 1)
+        inLine[1].cancel()
+        executor.drain()
+        try await inLine[0].value
+        await #expect(throws: CancellationError.self) { try await inLine[1].value }
+        for _ in 0..<2 { try await limiter.acquire() }
+        let another = Task(executorPreference: executor) { try await limiter.acquire() }
+        executor.drain()
+        #expect(clock.sleepers == 1)
+        another.cancel()
+        executor.drain()
     }
 
     @Test("a caller who is cancelled already takes no turn")

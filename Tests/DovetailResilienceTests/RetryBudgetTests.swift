@@ -6,7 +6,7 @@ import Testing
 
 @testable import DovetailResilience
 
-@Suite("A retry budget", .timeLimit(.minutes(1)))
+@Suite("A retry budget", .timeLimit(.minutes(10)))
 struct RetryBudgetTests {
     private func at(_ seconds: Double) -> MonotonicInstant {
         MonotonicInstant(nanoseconds: Int64(seconds * 1e9))

@@ -5,7 +5,7 @@ import DovetailResilience
 import DovetailSimulation
 import Testing
 
-@Suite("A retry guard", .timeLimit(.minutes(1)))
+@Suite("A retry guard", .timeLimit(.minutes(10)))
 struct RetryGuardTests {
     @Test("makes as many attempts as the policy says, waits between them, and throws the last error as it came")
     func attempts() async throws {
