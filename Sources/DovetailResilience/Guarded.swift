@@ -37,7 +37,9 @@ public struct Guarded: Guard {
         return try await outermost.call(body)
     }
 
-    /// A guard and those inside it. By reference, so that a call on its way in carries one pointer and not a list.
+    /// A guard and those inside it.
+    ///
+    /// By reference, so that a call on its way in carries one pointer and not a list.
     private final class Link: Sendable {
         private let one: any Guard
         private let inner: Link?
