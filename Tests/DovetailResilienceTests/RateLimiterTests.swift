@@ -164,12 +164,13 @@ struct RateLimiterTests {
         executor.drain()
         try await inLine[0].value
         await #expect(throws: CancellationError.self) { try await inLine[1].value }
-        for _ in 0..<2 { try await limiter.acquire() }
-        let another = Task(executorPreference: executor) { try await limiter.acquire() }
+        // Two turns are left, and the third who comes has to wait.
+        let others = (0..<3).map { _ in Task(executorPreference: executor) { try await limiter.acquire() } }
         executor.drain()
         #expect(clock.sleepers == 1)
-        another.cancel()
+        for other in others { other.cancel() }
         executor.drain()
+        for other in others { _ = await other.result }
     }
 
     @Test("a caller who is cancelled already takes no turn")
