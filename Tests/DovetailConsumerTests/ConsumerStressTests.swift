@@ -94,7 +94,7 @@ struct ConsumerStressTests {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for number in 0..<200 {
                     group.addTask {
-                        let reply = try await requests.ask(ReserveStock(sku: "\(number)"), within: .seconds(30))
+                        let reply = try await requests.ask(ReserveStock(sku: "\(number)"), within: .seconds(600))
                         #expect(reply.reservation == "r-\(number)")
                     }
                 }
