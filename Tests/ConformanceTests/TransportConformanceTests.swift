@@ -72,6 +72,7 @@ struct TransportConformanceTests {
         (.settlingAgainDoesNothing, .retriesWhatWasSettled), (.unsettledGoesToNextMember, .forgetsUnsettled),
         (.unsettledGoesToNextMember, .reversesUnsettled), (.membersContinueOneAnother, .forgetsUnsettled),
         (.concurrentComingAndGoing, .closesAllMembers), (.closedMemberReceivesNothing, .neverCloses),
+        (.backlogIsCounted, .countsNoBacklog), (.backlogIsCounted, .countsReadersOnly),
     ]
 
     @Test("Each check fails a transport that breaks its promise", arguments: culprits)
