@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Decides about the envelopes of one call, one after the other.
-struct PublishCheck {
+package struct PublishCheck: Sendable {
     private struct FailedKey: Hashable {
         let topic: Topic
         let key: PartitionKey
     }
 
-    private let settings: InMemoryTransportEngine.Settings
-    private var dice: FaultDice?
+    private let mostMessageBytes: Int?
+    private let mostHeaderBytes: Int?
     private var failed: Set<FailedKey> = []
 
-    init(settings: InMemoryTransportEngine.Settings, dice: FaultDice?) {
-        self.settings = settings
-        self.dice = dice
+    package init(mostMessageBytes: Int?, mostHeaderBytes: Int?) {
+        self.mostMessageBytes = mostMessageBytes
+        self.mostHeaderBytes = mostHeaderBytes
     }
 
     /// Decides what the caller hears of an envelope, and whether it is stored.
-    mutating func verdict(on envelope: Envelope<Bytes>) -> (result: PublishResult, isStored: Bool) {
+    ///
+    /// - Parameters:
+    ///   - envelope: The envelope.
+    ///   - fault: What else keeps it from being published, and whether it is stored all the same.
+    package mutating func verdict(
+        on envelope: Envelope<Bytes>, fault: () -> (TransportError, isStored: Bool)? = { nil }
+    ) -> (result: PublishResult, isStored: Bool) {
         let attributes = envelope.attributes
         if !failed.isEmpty, let key = attributes.partitionKey,
             failed.contains(FailedKey(topic: attributes.topic, key: key))
@@ -29,39 +35,27 @@ struct PublishCheck {
             )
             return (.failed(error), false)
         }
-        guard let (error, isStored) = fault(of: envelope) else { return (.published, true) }
+        guard let (error, isStored) = refusal(of: envelope).map({ ($0, false) }) ?? fault() else {
+            return (.published, true)
+        }
         if let key = attributes.partitionKey { failed.insert(FailedKey(topic: attributes.topic, key: key)) }
         return (.failed(error), isStored)
     }
 
-    private mutating func fault(of envelope: Envelope<Bytes>) -> (TransportError, isStored: Bool)? {
-        let attributes = envelope.attributes
+    private func refusal(of envelope: Envelope<Bytes>) -> TransportError? {
         do {
-            try attributes.validate()
+            try envelope.attributes.validate()
         } catch {
-            return (TransportError(.invalidMessage, "The message cannot be published.", cause: error), false)
+            return TransportError(.invalidMessage, "The message cannot be published.", cause: error)
         }
-        if let error = oversize(of: envelope) { return (error, false) }
-        guard var dice else { return nil }
-        defer { self.dice = dice }
-        guard dice.chance(dice.faults.publishFails) else { return nil }
-        if dice.chance(dice.faults.storedAnyway) {
-            return (
-                TransportError(.timedOut, "A fault that was set let the publish time out. Publish the message again."),
-                true
-            )
-        }
-        return (
-            TransportError(.unavailable, "A fault that was set made the publish fail. Publish the message again."),
-            false
-        )
+        return oversize(of: envelope)
     }
 
     private func oversize(of envelope: Envelope<Bytes>) -> TransportError? {
-        guard settings.mostMessageBytes != nil || settings.mostHeaderBytes != nil else { return nil }
+        guard mostMessageBytes != nil || mostHeaderBytes != nil else { return nil }
         let id = envelope.attributes.id
         let headerBytes = envelope.attributes.byteCount
-        if let limit = settings.mostHeaderBytes, headerBytes > limit {
+        if let limit = mostHeaderBytes, headerBytes > limit {
             return TransportError(
                 .headersTooLarge,
                 "The attributes and headers of '\(id)' have \(headerBytes) bytes; the transport takes \(limit). "
@@ -69,7 +63,7 @@ struct PublishCheck {
             )
         }
         let bytes = headerBytes + envelope.payload.count
-        if let limit = settings.mostMessageBytes, bytes > limit {
+        if let limit = mostMessageBytes, bytes > limit {
             return TransportError(
                 .messageTooLarge,
                 "The message '\(id)' has \(bytes) bytes; the transport takes \(limit). Put the payload into a claim check."
