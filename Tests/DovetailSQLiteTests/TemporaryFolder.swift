@@ -25,5 +25,12 @@
         ) -> SQLiteDatabase {
             SQLiteDatabase(file(UUID().uuidString + ".db"), configuration: configuration, settings: settings)
         }
+
+        /// A database in a file of its own, with its tables made.
+        func opened() async throws -> SQLiteDatabase {
+            let database = database()
+            try await database.open()
+            return database
+        }
     }
 #endif
