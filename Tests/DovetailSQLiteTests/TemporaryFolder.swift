@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if SQLite
+    import DovetailSQLite
+    import Foundation
+
+    /// A folder that is gone when the test is.
+    final class TemporaryFolder: Sendable {
+        let path: String
+
+        init() throws {
+            path = NSTemporaryDirectory() + "/dovetail-sqlite-" + UUID().uuidString
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        }
+
+        deinit {
+            try? FileManager.default.removeItem(atPath: path)
+        }
+
+        func file(_ name: String = "shop.db") -> String { path + "/" + name }
+
+        /// A database in a file of its own.
+        func database(
+            _ configuration: SQLiteConfiguration = SQLiteConfiguration(), settings: SQLSettings = SQLSettings()
+        ) -> SQLiteDatabase {
+            SQLiteDatabase(file(UUID().uuidString + ".db"), configuration: configuration, settings: settings)
+        }
+
+        /// A database in a file of its own, with its tables made.
+        func opened() async throws -> SQLiteDatabase {
+            let database = database()
+            try await database.open()
+            return database
+        }
+    }
+#endif
