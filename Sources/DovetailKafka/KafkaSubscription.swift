@@ -49,7 +49,7 @@
             await member.waitForEnd()
         }
 
-        /// Ends without a word to the group, as a process that is killed does. For tests.
+        /// Ends without a word to the group, as a process that is killed does; for tests.
         func abandon() async {
             member.stop(abandoning: true)
             await member.waitForEnd()

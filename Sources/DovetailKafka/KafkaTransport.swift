@@ -102,7 +102,7 @@
             self.topics = topics
             self.runtime = runtime
             settings = KafkaSettings(
-                mostMessageBytes: min(max(1, mostMessageBytes), 900_000_000),
+                mostMessageBytes: min(max(1, mostMessageBytes), 90_000_000),
                 limits: MemberState.Limits(
                     mostUnsettled: max(1, mostUnsettled), mostBytes: max(1, mostBufferedBytes)),
                 publishTimeout: publishTimeout, connectTimeout: connectTimeout,
@@ -265,8 +265,7 @@
         ///   us, ``TransportError/Code/closed`` after ``close()``.
         public func subscribe(to topics: [Topic], as group: ConsumerGroup) async throws -> KafkaSubscription {
             if state.withLock({ $0.isClosed }) { throw Self.closed }
-            var byName: [String: Topic] = [:]
-            for topic in topics { byName[try TopicName.name(of: topic)] = topic }
+            let byName = try names(of: topics)
             let problems = try await problems(of: Set(byName.keys))
             if let problem = problems.min(by: { $0.key < $1.key }) { throw problem.value }
             let member = try KafkaMember(
@@ -287,12 +286,20 @@
         /// - Throws: ``TransportError`` if Kafka cannot be asked.
         public func lag(of group: ConsumerGroup, in topics: [Topic]) async throws -> [Topic: Int] {
             if state.withLock({ $0.isClosed }) { throw Self.closed }
-            var byName: [String: Topic] = [:]
-            for topic in topics { byName[try TopicName.name(of: topic)] = topic }
+            let byName = try names(of: topics)
             let lag = try await admin.lag(of: group, in: byName.keys.sorted())
             var result: [Topic: Int] = [:]
             for (name, topic) in byName { result[topic] = lag[name] }
             return result
+        }
+
+        private func names(of topics: [Topic]) throws(TransportError) -> [String: Topic] {
+            guard !topics.isEmpty else {
+                throw TransportError(.unknownTopic, "There is no topic to read. Name at least one.")
+            }
+            var names: [String: Topic] = [:]
+            for topic in topics { names[try TopicName.name(of: topic)] = topic }
+            return names
         }
 
         // MARK: The end
@@ -311,6 +318,9 @@
         }
 
         // MARK: For tests
+
+        /// Has the client that publishes fail for good, as when a broker forgot about it.
+        func failProducer() throws { try producer().fail() }
 
         /// Publishes a record as a program that does not know our form would.
         func publish(_ record: KafkaRecord, to topic: Topic) async throws {

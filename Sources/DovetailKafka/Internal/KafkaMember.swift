@@ -49,7 +49,7 @@
                     ("auto.offset.reset", "earliest"),
                     ("partition.assignment.strategy", "cooperative-sticky"),
                     // What librdkafka reads ahead comes on top of what is kept here.
-                    ("queued.min.messages", "\(settings.limits.mostUnsettled)"),
+                    ("queued.min.messages", "\(min(settings.limits.mostUnsettled, 10_000_000))"),
                     ("queued.max.messages.kbytes", "16384"),
                 ])
             guard let raw = rd_kafka_queue_get_consumer(handle.raw) else {

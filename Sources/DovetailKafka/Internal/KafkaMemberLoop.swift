@@ -184,10 +184,13 @@
             }
         }
 
-        private func finish(_ error: OpaquePointer?) {
-            guard let error else { return }
+        /// - Returns: Whether there is no error.
+        @discardableResult
+        private func finish(_ error: OpaquePointer?) -> Bool {
+            guard let error else { return true }
             trouble(rd_kafka_error_code(error), String(cString: rd_kafka_error_string(error)))
             rd_kafka_error_destroy(error)
+            return false
         }
 
         private mutating func revoke(_ names: [KafkaReports.PartitionName], isLost: Bool) {
@@ -303,7 +306,7 @@
             // The group must be left while partitions are still to be given away, or it would wait for that.
             for leaving in leaving { unassign(leaving.partitions) }
             leaving = []
-            finish(rd_kafka_consumer_close_queue(client, queue))
+            guard finish(rd_kafka_consumer_close_queue(client, queue)) else { return }
             let deadline = now + member.settings.closeTimeout
             while rd_kafka_consumer_closed(client) == 0, now < deadline {
                 rd_kafka_queue_poll_callback(queue, Self.pollTime)

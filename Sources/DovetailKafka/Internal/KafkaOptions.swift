@@ -29,8 +29,11 @@
             rd_kafka_conf_destroy(try makeConfiguration(with: []))
         }
 
+        /// Makes what librdkafka takes to create a client.
+        ///
         /// - Parameter settings: What the role needs; an option of the user comes before them.
         /// - Returns: A configuration that the caller owns.
+        /// - Throws: ``TransportError`` with the code `refused`, naming the option that is not taken.
         func makeConfiguration(with settings: [(name: String, value: String)]) throws(TransportError) -> OpaquePointer {
             guard let configuration = rd_kafka_conf_new() else {
                 throw TransportError(.unavailable, "librdkafka gave no configuration. Free memory and try again.")

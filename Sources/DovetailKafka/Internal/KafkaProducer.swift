@@ -50,7 +50,7 @@
                     // A message of a key waits for the one before it: waiting for company would only hold up both.
                     ("linger.ms", "0"),
                     ("queue.buffering.max.messages", "50000"),
-                    ("queue.buffering.max.kbytes", "131072"),
+                    ("queue.buffering.max.kbytes", "\(max(131_072, settings.mostMessageBytes / 512))"),
                 ])
             guard let raw = rd_kafka_queue_get_main(handle.raw) else {
                 handle.destroy()
@@ -130,7 +130,9 @@
             switch KafkaWriter.produce(record, to: name, opaque: ticket, with: handle.raw) {
             case RD_KAFKA_RESP_ERR_NO_ERROR: return .underWay
             case RD_KAFKA_RESP_ERR__QUEUE_FULL: return .noRoom
-            case let code: return .failed(TransportError(code, of: "The message '\(attributes.id)'"))
+            case let code:
+                if code == RD_KAFKA_RESP_ERR__FATAL { state.withLock { $0.hasFailed = true } }
+                return .failed(TransportError(code, of: "The message '\(attributes.id)'"))
             }
         }
 
@@ -215,6 +217,11 @@
         }
 
         // MARK: The end
+
+        /// Has the client fail for good; for tests.
+        func fail() {
+            rd_kafka_test_fatal_error(handle.raw, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "for a test")
+        }
 
         /// Has the thread send what is under way, and end.
         func stop() {

@@ -100,11 +100,27 @@ struct MemberState: Sendable {
 
     // MARK: Messages
 
-    /// Takes a message that was read; leaves it out if it was read before or its partition is not this member's.
+    /// Takes a message that was read; leaves it out if its partition is not this member's.
     mutating func received(_ message: PartitionLanes.Message, of partition: Partition) {
-        guard slots[partition]?.tracker.received(message.offset) == true else { return }
+        guard let slot = slots[partition] else { return }
+        if slot.tracker.isRewind(message.offset) { rewind(partition) }
+        slots[partition]?.tracker.received(message.offset)
         slots[partition]?.lanes.received(message)
         byteCount += message.byteCount
+    }
+
+    /// Starts a partition afresh, since reading has gone back: all that was read of it comes again, or is no longer there.
+    private mutating func rewind(_ partition: Partition) {
+        guard let old = slots[partition] else { return }
+        var slot = Slot()
+        slot.isPaused = old.isPaused
+        slot.isLeaving = old.isLeaving
+        slots[partition] = slot
+        byteCount -= old.lanes.byteCount
+        for (number, item) in inHand where item.partition == partition {
+            inHand[number] = nil
+            byteCount -= item.message.byteCount
+        }
     }
 
     /// Hands out what is due.
@@ -113,6 +129,7 @@ struct MemberState: Sendable {
     ///   - limit: The most deliveries, 1 or more.
     ///   - now: The time.
     ///   - number: Makes the numbers of deliveries.
+    /// - Returns: The deliveries, or when to come again.
     /// - Throws: ``TransportError`` if the member cannot go on.
     mutating func take(
         atMost limit: Int, now: MonotonicInstant, number: () -> UInt64

@@ -21,14 +21,15 @@ struct OffsetTracker: Sendable {
     /// How many messages there are from the first unsettled one on, settled ones included.
     var count: Int { entries.count }
 
-    /// Notes a message that was read.
-    ///
-    /// - Returns: `false` if it was read before; it is then not noted again.
-    mutating func received(_ offset: Int64) -> Bool {
-        if let last, offset <= last { return false }
+    /// Whether a message that is read now means that reading has gone back, as when the topic was made anew.
+    func isRewind(_ offset: Int64) -> Bool {
+        last.map { offset <= $0 } ?? false
+    }
+
+    /// Notes a message that was read; its offset must be above all those before.
+    mutating func received(_ offset: Int64) {
         last = offset
         entries.append(Entry(offset: offset, isSettled: false))
-        return true
     }
 
     /// Notes that a message is settled; does nothing about one that is unknown or settled already.
