@@ -56,7 +56,7 @@ struct SQLMigration: Sendable {
     }
 
     private var versionOne: [String] {
-        counters + rows + outbox + idempotency + waitingRoom + deadLetters
+        counters + rows + outbox + idempotency + waitingRoom + deadLetters + bus
     }
 
     private var counters: [String] {
@@ -172,6 +172,41 @@ struct SQLMigration: Sendable {
                 error_code \(dialect.text), error_message \(dialect.text), payload \(dialect.bytes) NOT NULL
             )
             """
+        ]
+    }
+
+    private var bus: [String] {
+        [
+            """
+            CREATE TABLE \(tables.busMessages) (
+                id \(dialect.identity), topic \(dialect.text) NOT NULL, lane \(dialect.text) NOT NULL,
+                published_at \(dialect.integer) NOT NULL, attributes \(dialect.text), payload \(dialect.bytes) NOT NULL
+            )
+            """,
+            "CREATE INDEX \(tables.busMessages)_topic ON \(tables.busMessages) (topic, id)",
+            "CREATE INDEX \(tables.busMessages)_published ON \(tables.busMessages) (published_at, id)",
+            """
+            CREATE TABLE \(tables.busGroups) (
+                name \(dialect.text) NOT NULL, topic \(dialect.text) NOT NULL, PRIMARY KEY (topic, name)
+            )\(dialect.keyedTable)
+            """,
+            """
+            CREATE TABLE \(tables.busLanes) (
+                id \(dialect.identity), group_name \(dialect.text) NOT NULL, topic \(dialect.text) NOT NULL,
+                lane \(dialect.text) NOT NULL, available_at \(dialect.integer) NOT NULL,
+                token \(dialect.integer) NOT NULL, UNIQUE (group_name, topic, lane)
+            )
+            """,
+            "CREATE INDEX \(tables.busLanes)_available ON \(tables.busLanes) (group_name, topic, available_at, id)",
+            "CREATE INDEX \(tables.busLanes)_token ON \(tables.busLanes) (token, id)",
+            """
+            CREATE TABLE \(tables.busDeliveries) (
+                id \(dialect.identity), lane \(dialect.integer) NOT NULL, message \(dialect.integer) NOT NULL,
+                due \(dialect.integer) NOT NULL, attempts \(dialect.integer) NOT NULL
+            )
+            """,
+            "CREATE INDEX \(tables.busDeliveries)_lane ON \(tables.busDeliveries) (lane, id)",
+            "CREATE INDEX \(tables.busDeliveries)_message ON \(tables.busDeliveries) (message)",
         ]
     }
 }

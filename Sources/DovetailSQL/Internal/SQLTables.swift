@@ -21,6 +21,11 @@ struct SQLTables: Sendable {
     var waitingLanes: String { name("waiting_lanes") }
     var waiting: String { name("waiting") }
     var deadLetters: String { name("dead_letters") }
+    var busMessages: String { name("bus_messages") }
+    /// Which groups read which topics.
+    var busGroups: String { name("bus_groups") }
+    var busLanes: String { name("bus_lanes") }
+    var busDeliveries: String { name("bus_deliveries") }
 
     /// The number of the lock that migrations hold.
     static let lockNumber: Int64 = 0x646f_7665_7461_696c
