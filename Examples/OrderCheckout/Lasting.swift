@@ -74,9 +74,18 @@ struct Lasting {
         case .kafka(let address):
             #if Kafka
                 // Topics and groups of its own, so that what other runs left on the broker is none of this one's business.
-                let bus = try KafkaTransport(address, prefix: try await runName(in: order) + ".")
-                defer { bus.close() }
-                return try await visit(bus)
+                let kafka = try KafkaTransport(address, topics: .onDemand(partitions: 6))
+                let result: Result<Visitor.Result, any Error>
+                do {
+                    let prefix = try await runName(in: order) + "."
+                    result = .success(try await visit(NamespacedTransport(kafka, prefix: prefix)))
+                } catch let error as TransportError {
+                    result = .failure(Unusable(message: "Kafka at \(address): \(error.message)"))
+                } catch {
+                    result = .failure(error)
+                }
+                await kafka.close()
+                return try result.get()
             #else
                 throw Unusable(
                     message: "this program was built without Kafka, which is at \(address). "

@@ -35,6 +35,11 @@ struct TransportConformanceTests {
         try await check.run(on: InMemoryTransport(capacity: 100))
     }
 
+    @Test("Behind a prefix, the in-memory transport conforms", arguments: TransportCheck.allCases)
+    func namespacedConforms(_ check: TransportCheck) async throws {
+        try await check.run { NamespacedTransport(Self.capable(), prefix: "staging.") }
+    }
+
     @Test("Faults that keep the promises do not break them", arguments: TransportCheck.allCases)
     func conformsUnderFaults(_ check: TransportCheck) async throws {
         // Each delivery counts, so a fault that adds one is told apart from a promise that is broken.

@@ -180,7 +180,7 @@
         func aForeignRow() async throws {
             let bus = try await bus()
             let member = try await bus.subscribe(to: ["orders"], as: "payments")
-            try await bus.inject(Bytes("hello".utf8), headers: Headers(), into: "orders")
+            try await bus.storeForeign(Bytes("hello".utf8), in: "orders")
             let taken = try await member.next(atMost: 1)
             guard case .undecodable(let bytes, _, _) = taken.first?.content else {
                 Issue.record("It came as a message.")
@@ -199,8 +199,9 @@
         }
     }
 
-    extension SQLTransport: InjectableTransport {
-        public func inject(_ bytes: Bytes, headers: Headers, into topic: Topic) async throws {
+    extension SQLTransport {
+        /// Stores a row without attributes, as a program that does not know the form might.
+        fileprivate func storeForeign(_ bytes: Bytes, in topic: Topic) async throws {
             try await database.withTransaction { tx in
                 try await tx.execute(
                     """

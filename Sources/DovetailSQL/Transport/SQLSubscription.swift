@@ -55,7 +55,9 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
             if isClosed { return [] }
             // What was claimed must be handed out, also if the task is cancelled meanwhile.
             let claim = try await TransportError.wrapping {
-                try await withCancellationShield { try await self.claim(atMost: max(1, limit)) } onCancel: {
+                try await withCancellationShield {
+                    try await self.claim(atMost: max(1, limit))
+                } onCancel: {
                 }
             }
             if !claim.deliveries.isEmpty { return claim.deliveries }
@@ -307,7 +309,9 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
 
     // MARK: Leaving
 
-    /// Leaves the group; what was not settled goes to other members. Does nothing if called again.
+    /// Leaves the group; what was not settled goes to other members.
+    ///
+    /// Does nothing if called again.
     public func close() async {
         let wasOpen = state.withLock { state in
             defer { state.isClosed = true }
@@ -317,7 +321,9 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
         onClose()
         wakeUp.notify()
         // If the database cannot be reached, the leases run out.
-        try? await withCancellationShield { try await self.giveUpLanes() } onCancel: {
+        try? await withCancellationShield {
+            try await self.giveUpLanes()
+        } onCancel: {
         }
         state.withLock { $0.held = HeldDeliveries() }
     }

@@ -145,13 +145,7 @@ public struct SQLTransport<Pool: SQLConnectionPool>: BacklogReportingTransport {
                 for topic in topics.sorted(by: { $0.rawValue.comparesBytes(to: $1.rawValue) < 0 }) {
                     try await join(topic, as: group, in: tx)
                 }
-                let row = try await tx.query(
-                    """
-                    INSERT INTO \(raw: tables.counters) (name, value) VALUES ('bus_member', 1)
-                    ON CONFLICT (name) DO UPDATE SET value = \(raw: tables.counters).value + 1 RETURNING value
-                    """
-                ).first
-                return try row?.integer(0) ?? 0
+                return try await nextNumber(of: "bus members", by: 1, tables: tables, in: tx)
             }
         }
         let wakeUp = members.add(token, readingFrom: topics)
@@ -172,9 +166,10 @@ public struct SQLTransport<Pool: SQLConnectionPool>: BacklogReportingTransport {
         try tx.send(deliveryInsertion(for: chosen))
     }
 
-    /// Forgets a group with all that it has not read. If it joins again, it starts with the oldest message that is there.
+    /// Forgets a group with all that it has not read.
     ///
-    /// Until then messages are kept for it, however long it stays away.
+    /// If it joins again, it starts with the oldest message that is there. Until it is forgotten, messages are kept for it,
+    /// however long it stays away.
     ///
     /// - Parameter group: The group.
     /// - Throws: `TransportError` if the database cannot be used.
