@@ -95,7 +95,15 @@ struct Lasting {
             #if SQLite
                 guard let files else { return try await visit(InMemoryTransport()) }
                 let database = SQLiteDatabase(files.file(for: "bus"))
-                return try await visit(SQLTransport(in: database))
+                let settings = SQLTransportSettings(lease: .seconds(options.lease))
+                let result: Result<Visitor.Result, any Error>
+                do {
+                    result = .success(try await visit(SQLTransport(in: database, settings: settings)))
+                } catch {
+                    result = .failure(error)
+                }
+                await database.close()
+                return try result.get()
             #else
                 return try await visit(InMemoryTransport())
             #endif

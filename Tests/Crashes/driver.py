@@ -54,7 +54,9 @@ class Member:
         found = {}
         for place in range(0, len(data) - RECORD.size + 1, RECORD.size):
             name, count = RECORD.unpack_from(data, place)
-            found[name.rstrip(b"\0").decode()] = count
+            # A file that was only just made has no names yet.
+            if name.rstrip(b"\0"):
+                found[name.rstrip(b"\0").decode()] = count
         return found
 
     def kill(self):
