@@ -73,10 +73,18 @@ struct Lasting {
         switch options.transport {
         case .kafka(let address):
             #if Kafka
-                // Topics and groups of its own, so that what other runs left on the broker is none of this one's business.
-                let kafka = try KafkaTransport(address, topics: .onDemand(partitions: 6))
+                // After six seconds, the least that brokers allow, a member that was killed is taken for dead, and the others
+                // do not wait longer for it to take part when the partitions are dealt out anew.
+                let options = [
+                    "session.timeout.ms": "6000", "max.poll.interval.ms": "6000", "heartbeat.interval.ms": "500",
+                ]
+                let kafka = try KafkaTransport(
+                    address, topics: .onDemand(partitions: 6), handoverTime: .seconds(2), options: options
+                )
                 let result: Result<Visitor.Result, any Error>
                 do {
+                    try await reach(kafka)
+                    // Names of its own, so that what other runs left on the broker is none of this one's business.
                     let prefix = try await runName(in: order) + "."
                     result = .success(try await visit(NamespacedTransport(kafka, prefix: prefix)))
                 } catch let error as TransportError {
@@ -107,6 +115,15 @@ struct Lasting {
             #else
                 return try await visit(InMemoryTransport())
             #endif
+        }
+    }
+
+    /// Asks the broker for something, to hear at once if there is none.
+    private func reach(_ bus: some BacklogReportingTransport) async throws {
+        do {
+            _ = try await bus.backlog(of: "order-checkout", on: [OrderPlaced.topic])
+        } catch let error as TransportError where error.code == .unknownTopic {
+            // There is one that knows nothing of this shop yet.
         }
     }
 
