@@ -322,6 +322,9 @@
         /// Has the client that publishes fail for good, as when a broker forgot about it.
         func failProducer() throws { try producer().fail() }
 
+        /// What lives as long as the client that publishes.
+        func producerReports() throws -> KafkaReports { try producer().handle.reports }
+
         /// Publishes a record as a program that does not know our form would.
         func publish(_ record: KafkaRecord, to topic: Topic) async throws {
             let name = try TopicName.name(of: topic)

@@ -296,7 +296,7 @@ struct MemberStateTests {
         var committed: Int64 = 0
     }
 
-    @Test("Whatever members do, nothing is lost and each key keeps its order", arguments: 0..<150)
+    @Test("Whatever members do, nothing is lost and each key keeps its order", arguments: 0..<60)
     func nothingIsLost(seed: Int) throws {
         var random = SeededRandom(seed: UInt64(seed)).generator
         var log = Log()

@@ -20,7 +20,6 @@
         private var lastCommit: MonotonicInstant
 
         private static let pollTime: Int32 = 100
-        private static let mostInPoll = 500
         /// How long to wait for room before the partition is paused, which throws away what was read ahead.
         private static let roomTime = Duration.milliseconds(50)
 
@@ -65,7 +64,9 @@
         private func poll() {
             var messages: [(partition: Partition, message: PartitionLanes.Message)] = []
             var time = min(Self.pollTime, member.settings.commitInterval.milliseconds)
-            while messages.count < Self.mostInPoll, let message = rd_kafka_consumer_poll(client, time) {
+            // So that no partition gets far beyond its room before that is looked at again.
+            let limit = min(500, max(1, member.settings.limits.mostUnsettled / 8))
+            while messages.count < limit, let message = rd_kafka_consumer_poll(client, time) {
                 defer { rd_kafka_message_destroy(message) }
                 time = 0
                 guard message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR else {
