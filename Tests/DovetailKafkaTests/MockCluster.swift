@@ -46,9 +46,14 @@
             publishTimeout: Duration = .seconds(10), closeTimeout: Duration = .seconds(5),
             options: [String: String] = [:], runtime: Runtime? = nil
         ) throws -> KafkaTransport {
-            try KafkaTransport(
-                address, publishTimeout: publishTimeout, connectTimeout: .seconds(5), closeTimeout: closeTimeout,
-                options: options, runtime: runtime)
+            let quick = [
+                "session.timeout.ms": "6000", "heartbeat.interval.ms": "200",
+                "topic.metadata.refresh.interval.ms": "2000",
+            ]
+            return try KafkaTransport(
+                address, publishTimeout: publishTimeout, connectTimeout: .seconds(5),
+                commitInterval: .milliseconds(20), handoverTime: .seconds(20), closeTimeout: closeTimeout,
+                options: quick.merging(options) { $1 }, runtime: runtime)
         }
     }
 #endif
