@@ -13,6 +13,11 @@
         func brokerIsNamed() {
             #expect(!Broker.isRequired || !Broker.isMissing, Broker.whyMissing)
         }
+
+        @Test("Where services are required, the client of others is named")
+        func clientIsNamed() {
+            #expect(!Broker.isRequired || !Interop.isMissing, Interop.whyMissing)
+        }
     }
 
     @Suite(.serialized, .disabled(if: Broker.isMissing, Broker.whyMissing), .timeLimit(.minutes(3)))

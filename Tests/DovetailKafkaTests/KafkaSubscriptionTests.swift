@@ -83,9 +83,11 @@
             #expect(try await run.receive(1, from: second, within: .seconds(2)).isEmpty)
             try await first.settle(deliveries.map { .acknowledge($0.id) })
             try await run.publish(run.messages(40..<80, key: { PartitionKey("\($0)") }), to: transport)
+            // With eager members this broker refuses the positions with which they give partitions up; Kafka takes them.
+            let isExact = KafkaMember.isCooperative
             var seen: [Int] = []
             var atSecond = 0
-            while seen.count < 40 {
+            while !Set(seen).isSuperset(of: 40..<80) {
                 for member in [first, second] {
                     let deliveries = try await run.receive(40, from: member, within: .milliseconds(200))
                     seen += run.numbers(deliveries)
@@ -93,7 +95,7 @@
                     try await member.settle(deliveries.map { .acknowledge($0.id) })
                 }
             }
-            #expect(seen.sorted() == Array(40..<80))
+            #expect(!isExact || seen.sorted() == Array(40..<80))
             #expect(atSecond > 0)
             // Only what moves is taken away, where librdkafka can do so.
             let revoked = log.all(KafkaPartitionsChanged.self).filter { $0.change == .revoked }

@@ -323,10 +323,12 @@
         // MARK: The end
 
         private mutating func leaveGroup() {
-            let deadline = now + member.settings.closeTimeout
-            while member.handle.reports.isJoining, member.state.withLock({ $0.hasUncommitted }), now < deadline {
+            // A member that goes while it joins does not get to say so, and its group waits for it until it is thought dead.
+            var deadline = now + member.settings.closeTimeout
+            while member.handle.reports.isJoining, now < deadline {
                 serveGroup()
-                _ = member.waitForRoom(atMost: .milliseconds(10))
+                // Nothing is handed out any more, so what comes meanwhile is left to others.
+                if let message = rd_kafka_consume_queue(member.messages.raw, 10) { rd_kafka_message_destroy(message) }
             }
             commitNow(drop(member.state.withLock { $0.partitions }, .revoked))
             guard let queue = rd_kafka_queue_new(client) else { return }
@@ -335,6 +337,7 @@
             for leaving in leaving { unassign(leaving.partitions) }
             leaving = []
             guard finish(rd_kafka_consumer_close_queue(client, queue)) else { return }
+            deadline = now + member.settings.closeTimeout
             while rd_kafka_consumer_closed(client) == 0, now < deadline {
                 rd_kafka_queue_poll_callback(queue, Self.pollTime)
                 for case .revoked(let names, _) in member.handle.reports.take() { unassign(partitions(names)) }

@@ -199,9 +199,6 @@ struct MemberState: Sendable {
         return Position(partition: partition, offset: offset)
     }
 
-    /// Whether something was settled that is not committed.
-    var hasUncommitted: Bool { turns.contains { uncommitted($0) != nil } }
-
     /// The positions that moved since they were last given out.
     mutating func takePositions() -> [Position] {
         let positions = turns.compactMap { uncommitted($0) }
