@@ -55,7 +55,8 @@
         @Test("While positions are committed all the time, the Kafka transport conforms", arguments: checks)
         func conforms(_ check: TransportCheck) async throws {
             let cluster = try MockCluster(topics: [:])
-            let transport = try cluster.connect()
+            // It makes topics when it is asked about them, if the one who asks agrees.
+            let transport = try cluster.connect(options: ["allow.auto.create.topics": "true"])
             try await check.run(
                 on: transport, patience: TransportCheck.Patience(arrival: .seconds(60), silence: .milliseconds(300)))
             await transport.close()
