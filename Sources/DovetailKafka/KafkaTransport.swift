@@ -79,7 +79,8 @@
         ///   - commitInterval: How often to commit what was settled. After a crash, what was settled in such a time comes again.
         ///   - handoverTime: How long a partition that goes to another member waits for its messages that are in hand here. What
         ///     is not settled by then comes again at the other member.
-        ///   - closeTimeout: How long closing may take: first for what is under way, then for leaving a group.
+        ///   - closeTimeout: How long each step of closing may take: to send what is under way; to finish joining a group, to
+        ///     commit, and to leave it.
         ///   - options: [Options of librdkafka](https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md) by name, such
         ///     as those for TLS and SASL. The options that the promises rest on cannot be set.
         ///   - runtime: Where time comes from and who hears of events; the current task's if `nil`.
@@ -321,6 +322,9 @@
 
         /// Has the client that publishes fail for good, as when a broker forgot about it.
         func failProducer() throws { try producer().fail() }
+
+        /// What lives as long as the client that publishes.
+        func producerReports() throws -> KafkaReports { try producer().handle.reports }
 
         /// Publishes a record as a program that does not know our form would.
         func publish(_ record: KafkaRecord, to topic: Topic) async throws {

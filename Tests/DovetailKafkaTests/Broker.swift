@@ -32,6 +32,7 @@
     }
 
     extension KafkaTransport: InjectableTransport {
+        /// Puts bytes into a topic, without a key and without the form of a message.
         public func inject(_ bytes: Bytes, headers: Headers, into topic: Topic) async throws {
             try await publish(KafkaRecord(key: nil, value: bytes, headers: Array(headers)), to: topic)
         }

@@ -170,7 +170,7 @@ struct KafkaRecordTests {
         #expect(try undecodable(KafkaRecord(key: nil, value: [7], headers: headers)).bytes == [7])
     }
 
-    @Test("Any bytes give a message or a reason", arguments: 0..<300)
+    @Test("Any bytes give a message or a reason", arguments: 0..<100)
     func anyBytes(seed: Int) {
         var random = SeededRandom(seed: UInt64(seed)).generator
         func bytes() -> Bytes {
@@ -207,7 +207,7 @@ struct TopicNameTests {
         #expect(try TopicName.name(of: Topic(name)) == expected)
     }
 
-    @Test("Different topics have different names", arguments: 0..<50)
+    @Test("Different topics have different names", arguments: 0..<20)
     func namesAreDifferent(seed: Int) throws {
         var random = SeededRandom(seed: UInt64(seed)).generator
         let letters = Array("_x25F a.é")

@@ -80,7 +80,7 @@ struct OffsetTrackerTests {
         #expect(!OffsetTracker().isRewind(0))
     }
 
-    @Test("In any order of settling, the position is that of a naive model", arguments: 0..<200)
+    @Test("In any order of settling, the position is that of a naive model", arguments: 0..<50)
     func agreesWithModel(seed: Int) {
         var random = SeededRandom(seed: UInt64(seed)).generator
         var tracker = OffsetTracker()
@@ -111,7 +111,7 @@ struct LineTests {
         var random = SeededRandom(seed: UInt64(seed)).generator
         var line = Line<Int>()
         var model: [Int] = []
-        for step in 0..<2000 {
+        for step in 0..<500 {
             switch Int.random(in: 0..<5, using: &random) {
             case 0...1:
                 line.append(step)

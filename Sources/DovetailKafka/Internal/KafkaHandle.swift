@@ -38,6 +38,7 @@
                 rd_kafka_conf_set_rebalance_cb(configuration) { client, code, partitions, opaque in
                     KafkaReports.from(opaque)?.rebalance(client, code, partitions)
                 }
+                reports.watch(configuration)
             }
             var text = [CChar](repeating: 0, count: 512)
             guard let raw = rd_kafka_new(role.type, configuration, &text, text.count) else {
@@ -76,6 +77,7 @@
         private struct State: Sendable {
             var reports: [Report] = []
             var lastTrouble: (rd_kafka_resp_err_t, String)?
+            var isJoining = false
         }
 
         private let state = Mutex(State())
@@ -94,11 +96,45 @@
             }
         }
 
+        /// Whether the member has asked to join the group anew and does not yet know its partitions.
+        ///
+        /// What is committed meanwhile may reach the group when it has gone on to its next generation. librdkafka then takes all
+        /// partitions for lost, and everybody reads again what was not committed.
+        var isJoining: Bool { state.withLock { $0.isJoining } }
+
         func take() -> [Report] {
             state.withLock { state in
                 defer { state.reports = [] }
                 return state.reports
             }
+        }
+
+        /// The numbers of requests in the protocol.
+        private static let (joinGroup, syncGroup): (Int16, Int16) = (11, 14)
+
+        /// Has the requests by which a member joins its group noticed, of which librdkafka itself does not tell.
+        fileprivate func watch(_ configuration: OpaquePointer) {
+            rd_kafka_conf_interceptor_add_on_new(
+                configuration, "dovetail",
+                { client, _, opaque, _, _ in
+                    rd_kafka_interceptor_add_on_request_sent(
+                        client, "dovetail",
+                        { _, _, _, _, request, _, _, _, opaque in
+                            if request == KafkaReports.joinGroup { KafkaReports.from(opaque)?.set(isJoining: true) }
+                            return RD_KAFKA_RESP_ERR_NO_ERROR
+                        }, opaque)
+                    rd_kafka_interceptor_add_on_response_received(
+                        client, "dovetail",
+                        { _, _, _, _, request, _, _, _, _, _, opaque in
+                            if request == KafkaReports.syncGroup { KafkaReports.from(opaque)?.set(isJoining: false) }
+                            return RD_KAFKA_RESP_ERR_NO_ERROR
+                        }, opaque)
+                    return RD_KAFKA_RESP_ERR_NO_ERROR
+                }, Unmanaged.passUnretained(self).toOpaque())
+        }
+
+        private func set(isJoining: Bool) {
+            state.withLock { $0.isJoining = isJoining }
         }
 
         fileprivate func rebalance(

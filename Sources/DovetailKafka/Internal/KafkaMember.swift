@@ -21,7 +21,8 @@
         let settings: KafkaSettings
         let runtime: Runtime
         let handle: KafkaHandle
-        let queue: KafkaQueue
+        /// Where messages come, so that they can be left there while there is no room for them.
+        let messages: KafkaQueue
         let state: Monitor<MemberState>
         private let control = Monitor(Control())
         private let numbers: DeliveryNumbers
@@ -47,17 +48,23 @@
                     ("enable.auto.commit", "false"),
                     ("enable.auto.offset.store", "false"),
                     ("auto.offset.reset", "earliest"),
-                    ("partition.assignment.strategy", "cooperative-sticky"),
+                    ("partition.assignment.strategy", Self.isCooperative ? "cooperative-sticky" : "range,roundrobin"),
                     // What librdkafka reads ahead comes on top of what is kept here.
                     ("queued.min.messages", "\(min(settings.limits.mostUnsettled, 10_000_000))"),
                     ("queued.max.messages.kbytes", "16384"),
                 ])
-            guard let raw = rd_kafka_queue_get_consumer(handle.raw) else {
+            guard let raw = rd_kafka_queue_new(handle.raw) else {
                 handle.destroy()
                 throw TransportError(.unavailable, "librdkafka gave no queue. Free memory and try again.")
             }
-            queue = KafkaQueue(raw)
+            messages = KafkaQueue(raw)
         }
+
+        /// Whether members take from each other only the partitions that move.
+        ///
+        /// Before 2.3.0, librdkafka ends the process if such a member is closed while its group deals out the partitions
+        /// ([issue 4312](https://github.com/confluentinc/librdkafka/issues/4312)).
+        static var isCooperative: Bool { rd_kafka_version() >= 0x0203_0000 }
 
         /// Joins the group and starts the thread; the member lives until it is stopped.
         func start() throws(TransportError) {
@@ -66,7 +73,7 @@
             }
             let code = PartitionList.with(names) { rd_kafka_subscribe(handle.raw, $0) }
             if code == RD_KAFKA_RESP_ERR_NO_ERROR, KafkaThread.start({ KafkaMemberLoop.run(self) }) { return }
-            queue.destroy()
+            messages.destroy()
             handle.destroy()
             guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
                 throw TransportError(code, of: "The subscription of '\(group)'")
@@ -122,7 +129,7 @@
 
         private func wakeThread() {
             if control.withLock({ $0.isWaitingForRoom }) { room.signal() }
-            queue.yield()
+            messages.yield()
         }
 
         // MARK: For the thread
@@ -150,18 +157,17 @@
             }.resume()
         }
 
-        /// Blocks the thread until no partition is crowded.
+        /// Blocks the thread while there is too little room, for as long as it may.
         ///
-        /// - Returns: `false` if one still is when the time is over.
-        func waitForRoom(atMost limit: Duration) -> Bool {
+        /// - Returns: The room there is then.
+        func waitForRoom(atMost limit: Duration) -> MemberState.Room {
             control.withLock { $0.isWaitingForRoom = true }
             defer { control.withLock { $0.isWaitingForRoom = false } }
             let deadline = DispatchTime.now() + .milliseconds(Int(limit.milliseconds))
-            while state.withLock({ $0.isCrowded }) {
-                if isStopping { return true }
-                if room.wait(timeout: deadline) == .timedOut { return !state.withLock { $0.isCrowded } }
+            while true {
+                let room = state.withLock { $0.room }
+                if room == .free || isStopping || self.room.wait(timeout: deadline) == .timedOut { return room }
             }
-            return true
         }
     }
 #endif

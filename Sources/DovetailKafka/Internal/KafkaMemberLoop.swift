@@ -20,9 +20,9 @@
         private var lastCommit: MonotonicInstant
 
         private static let pollTime: Int32 = 100
-        private static let mostInPoll = 500
-        /// How long to wait for room before the partition is paused, which throws away what was read ahead.
-        private static let roomTime = Duration.milliseconds(50)
+        /// How long to wait for room in some partitions before those are paused. That throws away what was read ahead, and
+        /// librdkafka may take a second to read from them again.
+        private static let roomTime = Duration.milliseconds(200)
 
         static func run(_ member: KafkaMember) {
             guard let answers = rd_kafka_queue_new(member.handle.raw) else {
@@ -35,7 +35,7 @@
             while !member.isStopping { loop.step() }
             if !member.isAbandoned { loop.leaveGroup() }
             rd_kafka_queue_destroy(answers)
-            member.queue.destroy()
+            member.messages.destroy()
             member.hasEnded()
             member.handle.destroy()
         }
@@ -50,22 +50,39 @@
         }
 
         private mutating func step() {
-            if member.state.withLock({ $0.isCrowded }), !member.waitForRoom(atMost: Self.roomTime) {
-                pause(member.state.withLock { $0.pauseCrowded() }, true)
-            }
+            serveGroup()
+            commit()
             pause(member.state.withLock { $0.resumeRoomy() }, false)
-            poll()
+            switch member.state.withLock({ $0.room }) {
+            case .free: receive()
+            // What is not taken stays with librdkafka, which then reads no more ahead.
+            case .none: _ = member.waitForRoom(atMost: .milliseconds(Int(Self.pollTime)))
+            case .short:
+                switch member.waitForRoom(atMost: Self.roomTime) {
+                case .free, .none: break
+                case .short: pause(member.state.withLock { $0.pauseCrowded() }, true)
+                }
+            }
+        }
+
+        /// Looks after the group; to be called often, or the group thinks that the member is stuck.
+        private mutating func serveGroup() {
+            while let message = rd_kafka_consumer_poll(client, 0) {
+                report(message.pointee)
+                rd_kafka_message_destroy(message)
+            }
             look()
             giveAway()
-            commit()
         }
 
         // MARK: Reading
 
-        private func poll() {
+        private func receive() {
             var messages: [(partition: Partition, message: PartitionLanes.Message)] = []
             var time = min(Self.pollTime, member.settings.commitInterval.milliseconds)
-            while messages.count < Self.mostInPoll, let message = rd_kafka_consumer_poll(client, time) {
+            // So that no partition gets far beyond its room before that is looked at again.
+            let limit = min(500, max(1, member.settings.limits.mostUnsettled / 8))
+            while messages.count < limit, let message = rd_kafka_consume_queue(member.messages.raw, time) {
                 defer { rd_kafka_message_destroy(message) }
                 time = 0
                 guard message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR else {
@@ -95,7 +112,7 @@
         /// What comes in place of a message when the group or a partition has trouble.
         private func report(_ message: rd_kafka_message_t) {
             let code = message.err
-            if code == RD_KAFKA_RESP_ERR__PARTITION_EOF { return }
+            if code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR__PARTITION_EOF { return }
             let error = TransportError(code, of: "The group '\(member.group)'")
             if code == RD_KAFKA_RESP_ERR__FATAL {
                 var text = [CChar](repeating: 0, count: 512)
@@ -164,6 +181,11 @@
         private func assign(_ names: [KafkaReports.PartitionName]) {
             let partitions = partitions(names)
             member.state.withLock { $0.assign(partitions) }
+            for name in names {
+                guard let queue = rd_kafka_queue_get_partition(client, name.topic, name.number) else { continue }
+                rd_kafka_queue_forward(queue, member.messages.raw)
+                rd_kafka_queue_destroy(queue)
+            }
             PartitionList.with(self.names(partitions)) { list in
                 if isCooperative {
                     finish(rd_kafka_incremental_assign(client, list))
@@ -247,7 +269,8 @@
         /// Commits what was settled, now and then; one commit is under way at a time.
         private mutating func commit() {
             if isCommitting { takeAnswer(within: 0) }
-            guard !isCommitting, now - lastCommit >= member.settings.commitInterval else { return }
+            guard !isCommitting, !member.handle.reports.isJoining, now - lastCommit >= member.settings.commitInterval
+            else { return }
             let positions = member.state.withLock { $0.takePositions() }
             if positions.isEmpty { return }
             startCommit(positions)
@@ -300,6 +323,13 @@
         // MARK: The end
 
         private mutating func leaveGroup() {
+            // A member that goes while it joins does not get to say so, and its group waits for it until it is thought dead.
+            var deadline = now + member.settings.closeTimeout
+            while member.handle.reports.isJoining, now < deadline {
+                serveGroup()
+                // Nothing is handed out any more, so what comes meanwhile is left to others.
+                if let message = rd_kafka_consume_queue(member.messages.raw, 10) { rd_kafka_message_destroy(message) }
+            }
             commitNow(drop(member.state.withLock { $0.partitions }, .revoked))
             guard let queue = rd_kafka_queue_new(client) else { return }
             defer { rd_kafka_queue_destroy(queue) }
@@ -307,7 +337,7 @@
             for leaving in leaving { unassign(leaving.partitions) }
             leaving = []
             guard finish(rd_kafka_consumer_close_queue(client, queue)) else { return }
-            let deadline = now + member.settings.closeTimeout
+            deadline = now + member.settings.closeTimeout
             while rd_kafka_consumer_closed(client) == 0, now < deadline {
                 rd_kafka_queue_poll_callback(queue, Self.pollTime)
                 for case .revoked(let names, _) in member.handle.reports.take() { unassign(partitions(names)) }

@@ -26,7 +26,7 @@
             case failed(TransportError)
         }
 
-        private let handle: KafkaHandle
+        let handle: KafkaHandle
         private let queue: KafkaQueue
         private let state = Monitor(State())
         private let lastSent = DispatchSemaphore(value: 0)
@@ -131,8 +131,9 @@
             case RD_KAFKA_RESP_ERR_NO_ERROR: return .underWay
             case RD_KAFKA_RESP_ERR__QUEUE_FULL: return .noRoom
             case let code:
-                if code == RD_KAFKA_RESP_ERR__FATAL { state.withLock { $0.hasFailed = true } }
-                return .failed(TransportError(code, of: "The message '\(attributes.id)'"))
+                return .failed(
+                    TransportError(
+                        lookForFailure() ? RD_KAFKA_RESP_ERR__FATAL : code, of: "The message '\(attributes.id)'"))
             }
         }
 
@@ -172,13 +173,22 @@
                 let code = rd_kafka_event_error(event)
                 let text = rd_kafka_event_error_string(event).map { String(cString: $0) } ?? ""
                 handle.reports.add(.trouble(code, text))
-                if code == RD_KAFKA_RESP_ERR__FATAL { state.withLock { $0.hasFailed = true } }
+                lookForFailure()
             default: break
             }
             for case .trouble(let code, let text) in handle.reports.take() {
                 runtime.instrument?.record(
                     KafkaTroubled(group: nil, code: String(cString: rd_kafka_err2name(code)), message: text))
             }
+        }
+
+        /// Notes if the client can never publish again.
+        @discardableResult
+        private func lookForFailure() -> Bool {
+            var text: [CChar] = [0, 0]
+            let hasFailed = rd_kafka_fatal_error(handle.raw, &text, text.count) != RD_KAFKA_RESP_ERR_NO_ERROR
+            if hasFailed { state.withLock { $0.hasFailed = true } }
+            return hasFailed
         }
 
         /// Takes a delivery report.
@@ -188,8 +198,8 @@
             var result = PublishResult.published
             if message.err != RD_KAFKA_RESP_ERR_NO_ERROR {
                 let id = ticket.call.envelopes[ticket.index].attributes.id
-                // What is thrown away with a client that failed can be published with the next one.
-                let code = state.withLock { $0.hasFailed } ? RD_KAFKA_RESP_ERR__FATAL : message.err
+                // What is lost with a client that failed for good can be published with the next one.
+                let code = lookForFailure() ? RD_KAFKA_RESP_ERR__FATAL : message.err
                 result = .failed(TransportError(code, of: "The message '\(id)'", trouble: handle.reports.lastTrouble))
             }
             if let next = ticket.call.finish(ticket.index, result) { send(PublishTicket(ticket.call, next)) }

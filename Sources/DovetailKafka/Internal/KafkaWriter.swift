@@ -6,8 +6,9 @@
 
     /// Records from and to the memory of librdkafka.
     enum KafkaWriter {
-        /// Gives a record to a producer, which copies it. The ticket is kept by the producer, if it takes the record, and given
-        /// back with the delivery report.
+        /// Gives a record to a producer, which copies it.
+        ///
+        /// If it takes the record, the producer keeps the ticket, and gives it back with the delivery report.
         static func produce(
             _ record: KafkaRecord, to topic: String, opaque: PublishTicket?, with client: OpaquePointer
         ) -> rd_kafka_resp_err_t {

@@ -168,7 +168,7 @@ struct MemberState: Sendable {
 
     /// Settles deliveries; does nothing about those that are not in hand.
     mutating func settle(_ settlements: [Settlement], now: MonotonicInstant) -> Settled {
-        let wasCrowded = isCrowded
+        let wasShort = room != .free
         var settled = Settled()
         for settlement in settlements {
             guard let item = inHand.removeValue(forKey: settlement.delivery.number) else { continue }
@@ -186,7 +186,7 @@ struct MemberState: Sendable {
             }
             if let slot = slots[item.partition], slot.isLeaving || slot.isPaused { settled.makesWay = true }
         }
-        if wasCrowded { settled.makesWay = true }
+        if wasShort { settled.makesWay = true }
         return settled
     }
 
@@ -213,13 +213,28 @@ struct MemberState: Sendable {
 
     // MARK: Back-pressure
 
-    private func isCrowded(_ slot: Slot) -> Bool {
-        slot.tracker.count >= limits.mostUnsettled || byteCount >= limits.mostBytes
+    /// Whether more can be taken in.
+    enum Room: Sendable {
+        /// Of every partition that is read.
+        case free
+        /// Of some partitions that are read, and of others not.
+        case short
+        /// Of none.
+        case none
     }
 
-    /// Whether a partition that is read has no room for more.
-    var isCrowded: Bool {
-        slots.values.contains { !$0.isPaused && isCrowded($0) }
+    private func isCrowded(_ slot: Slot) -> Bool {
+        slot.tracker.count >= limits.mostUnsettled
+    }
+
+    /// The room there is; partitions that are paused do not count, since nothing of theirs comes.
+    var room: Room {
+        if byteCount >= limits.mostBytes { return .none }
+        var (isCrowded, isRoomy) = (false, false)
+        for slot in slots.values where !slot.isPaused {
+            if self.isCrowded(slot) { isCrowded = true } else { isRoomy = true }
+        }
+        return isCrowded ? (isRoomy ? .short : .none) : .free
     }
 
     /// The partitions to stop reading from now; they count as paused from then on.
@@ -232,8 +247,7 @@ struct MemberState: Sendable {
     /// The partitions to read from again, since half of their room is free.
     mutating func resumeRoomy() -> [Partition] {
         let roomy = turns.filter { partition in
-            guard let slot = slots[partition], slot.isPaused else { return false }
-            return slot.tracker.count <= limits.mostUnsettled / 2 && byteCount <= limits.mostBytes / 2
+            slots[partition].map { $0.isPaused && $0.tracker.count <= limits.mostUnsettled / 2 } ?? false
         }
         for partition in roomy { slots[partition]?.isPaused = false }
         return roomy
