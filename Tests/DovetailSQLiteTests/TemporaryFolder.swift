@@ -3,6 +3,7 @@
 #if SQLite
     import DovetailSQLite
     import Foundation
+    import Synchronization
 
     /// A folder that is gone when the test is.
     final class TemporaryFolder: Sendable {
@@ -32,5 +33,19 @@
             try await database.open()
             return database
         }
+    }
+
+    /// A value that tasks of a test share.
+    final class Shared<Value: Sendable>: Sendable {
+        private let mutex: Mutex<Value>
+
+        init(_ value: Value) {
+            mutex = Mutex(value)
+        }
+
+        var value: Value { mutex.withLock { $0 } }
+
+        @discardableResult
+        func change<Result: Sendable>(_ body: (inout Value) -> Result) -> Result { mutex.withLock { body(&$0) } }
     }
 #endif
