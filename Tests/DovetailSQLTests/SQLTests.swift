@@ -33,7 +33,8 @@ import Testing
 
     @Test("Each kind of value keeps its kind")
     func kinds() {
-        let statement = ("\(1) \(Int64.min) \(0.5) \("t") \([1, 2] as Bytes) \(false) \(Int32(3)) \(SQLValue.null)" as SQL)
+        let statement =
+            ("\(1) \(Int64.min) \(0.5) \("t") \([1, 2] as Bytes) \(false) \(Int32(3)) \(SQLValue.null)" as SQL)
             .statement(for: .sqlite)
         #expect(
             statement.parameters == [1, .integer(.min), .real(0.5), .text("t"), .bytes([1, 2]), 0, 3, .null]
@@ -75,12 +76,22 @@ import Testing
     @Test("Lists cover all rows, in few lengths", arguments: [0, 1, 2, 8, 9, 64, 65, 512, 513, 1200])
     func lists(_ count: Int) {
         let ids = (0..<count).map { Int64($0 * 3) }
-        let statements = SQL.forEach(ids) { "(\($0))" }.map { $0.statement(for: .sqlite) }
-        #expect(statements.flatMap(\.parameters).reduce(into: Set()) { $0.insert($1) } == Set(ids.map(\.sqlValue)))
+        let statements = SQL.conditions("id", are: ids).map { $0.statement(for: .sqlite) }
+        #expect(Set(statements.flatMap(\.parameters)) == Set(ids.map(\.sqlValue)))
         #expect(Set(statements.map(\.parameters.count)).isSubset(of: [1, 8, 64, 512]))
+        #expect(statements.allSatisfy { $0.text.hasPrefix("id IN (?1") })
+        // What follows each other is a range, of these numbers and no others.
+        let row = (0..<count).map { Int64($0) + 5 }
+        let ranges = SQL.conditions("id", are: row).map { $0.statement(for: .sqlite) }
+        if count > 1 { #expect(ranges == [SQLStatement("id BETWEEN ?1 AND ?2", [5, .integer(Int64(count) + 4)])]) }
+        #expect(SQL.conditions("id", are: [1, 2, 4]).map { $0.statement(for: .sqlite).text.prefix(5) } == ["id IN"])
+        #expect(SQL.conditions("id", are: [3, 2, 1]).map { $0.statement(for: .sqlite).text.prefix(5) } == ["id IN"])
+        #expect(SQL.conditions("id", are: [.max, .min]).count == 1)
     }
 
-    @Test("A prefix is a name, or is refused by name", arguments: ["", "1a", "a-b", "a\"; DROP", "é", "a b", String(repeating: "a", count: 41)])
+    @Test(
+        "A prefix is a name, or is refused by name",
+        arguments: ["", "1a", "a-b", "a\"; DROP", "é", "a b", String(repeating: "a", count: 41)])
     func prefixes(_ prefix: String) async throws {
         let database = SQLDatabase(
             ScriptedPool(connection: ScriptedConnection()), settings: SQLSettings(prefix: prefix))

@@ -90,7 +90,8 @@ private func message(_ id: String) -> Envelope<Bytes> {
     @Test("Where a failed statement ends the transaction, it cannot commit although the body goes on")
     func failedStatementEndsTransaction() async throws {
         let dialect = SQLDialect(
-            name: "strict", placeholder: "$", identity: "", integer: "", text: "", bytes: "", keyedTable: "", now: "now",
+            name: "strict", placeholder: "$", identity: "", integer: "", text: "", bytes: "", keyedTable: "",
+            now: "now",
             rowLock: "", lock: nil, failureEndsTransaction: true, begin: { _ in "BEGIN" }, beginReading: "BEGIN"
         )
         let (database, connection) = try await scriptedDatabase(dialect: dialect) { statement in
@@ -148,7 +149,9 @@ private func message(_ id: String) -> Envelope<Bytes> {
         #expect(runs.load(ordering: .relaxed) == 0)
     }
 
-    @Test("A transaction is run again after a serialization failure or a deadlock, ten times at most, and after nothing else")
+    @Test(
+        "A transaction is run again after a serialization failure or a deadlock, ten times at most, and after nothing else"
+    )
     func runsAgain() async throws {
         for code in [.serializationFailure, .deadlock] as [DatabaseError.Code] {
             let left = Mutex(3)
@@ -183,7 +186,9 @@ private func message(_ id: String) -> Envelope<Bytes> {
 
     @Test(
         "A statement that would begin or end a transaction is refused by name",
-        arguments: ["BEGIN", " commit", "END TRANSACTION", "rollback", "\n\tROLLBACK;", "Commit;", "COMMIT/**/", "-- x\nCOMMIT"]
+        arguments: [
+            "BEGIN", " commit", "END TRANSACTION", "rollback", "\n\tROLLBACK;", "Commit;", "COMMIT/**/", "-- x\nCOMMIT",
+        ]
     )
     func transactionControlIsRefused(_ text: String) async throws {
         let (database, connection) = try await scriptedDatabase()

@@ -131,7 +131,9 @@ import Testing
         #expect(number("t", "a") == number("t", "a") && number("t", "a") != OutboxLane.none)
         // Fixed for good: rows of two releases must agree.
         #expect(number("t", "a") == -8_579_902_917_738_076_556)
-        let others = [number("t", "b"), number("ta", ""), number("", "ta"), number("t", ""), number("1:t", "a"), number("t", "A")]
+        let others = [
+            number("t", "b"), number("ta", ""), number("", "ta"), number("t", ""), number("1:t", "a"), number("t", "A"),
+        ]
         #expect(Set(others + [number("t", "a")]).count == 7)
     }
 }

@@ -10,7 +10,7 @@
     import Synchronization
     import Testing
 
-    /// Passes everything on, and remembers the statements. Also shows that the stores need no more than a connection.
+    /// Passes everything on, and remembers the statements.
     private struct RecordedConnection: SQLConnection {
         let connection: SQLiteConnection
         let log: StatementLog
@@ -54,7 +54,8 @@
                 var later = message("later", key: "a")
                 later.attributes.notBefore = .latest
                 try await outbox.append(
-                    (1...20).map { message("\($0)", key: $0.isMultiple(of: 2) ? "a" : nil) } + [later], serializing: true, in: tx)
+                    (1...20).map { message("\($0)", key: $0.isMultiple(of: 2) ? "a" : nil) } + [later],
+                    serializing: true, in: tx)
                 _ = try await keys.record(["a", "b"], in: "s", retention: .seconds(1), in: tx)
             }
             for _ in 0..<2 {
@@ -69,15 +70,17 @@
             }
             _ = try await outbox.sweep(olderThan: .zero, limit: 10)
             _ = try await outbox.statistics()
-            guard case .reserved(let token) = try await keys.reserve(
-                "r", in: "s", fingerprint: "", lease: .seconds(1), retention: .seconds(1))
+            guard
+                case .reserved(let token) = try await keys.reserve(
+                    "r", in: "s", fingerprint: "", lease: .seconds(1), retention: .seconds(1))
             else { return }
             try await keys.renew("r", in: "s", token: token, lease: .seconds(1))
             try await database.withTransaction { tx in
                 try await keys.complete("r", in: "s", token: token, answer: [], retention: .zero, in: tx)
             }
-            guard case .reserved(let other) = try await keys.reserve(
-                "r", in: "s", fingerprint: "", lease: .seconds(1), retention: .seconds(1))
+            guard
+                case .reserved(let other) = try await keys.reserve(
+                    "r", in: "s", fingerprint: "", lease: .seconds(1), retention: .seconds(1))
             else { return }
             try await keys.release("r", in: "s", token: other)
             _ = try await keys.sweep(limit: 10)
@@ -101,9 +104,11 @@
                 try await rooms.release(lane, for: "c", restoring: [entries[2]], in: tx)
             }
             for _ in 0..<2 {
-                guard let claim = try await rooms.claimDue(
-                    for: "c", limit: 1, entriesPerLane: 1, lease: .seconds(1)
-                ).first else { return }
+                guard
+                    let claim = try await rooms.claimDue(
+                        for: "c", limit: 1, entriesPerLane: 1, lease: .seconds(1)
+                    ).first
+                else { return }
                 try await rooms.renew(lane, for: "c", token: claim.token, lease: .seconds(1))
                 try await rooms.complete(claim.entries[0], token: claim.token, blockingLane: false)
                 try await rooms.handBack(lane, for: "c", token: claim.token)
@@ -132,7 +137,9 @@
         private func isAllowed(_ step: String, in text: String) -> Bool {
             if step.contains("CONSTANT ROW") { return true }
             // An index that is walked for its first entry, or in the order that a limit cuts short.
-            if step.hasPrefix("SCAN"), step.contains("USING"), text.contains("LIMIT") || text.contains("MIN(") { return true }
+            if step.hasPrefix("SCAN"), step.contains("USING"), text.contains("LIMIT") || text.contains("MIN(") {
+                return true
+            }
             return allowed.contains { rule in
                 let parts = rule.split(separator: "\u{0}")
                 return step.hasPrefix(parts[0]) && parts.dropFirst().allSatisfy { text.contains($0) }

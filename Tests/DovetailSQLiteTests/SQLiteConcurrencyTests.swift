@@ -128,7 +128,7 @@
                     group.addTask {
                         try await database.withTransaction { _ in order.change { $0.append(number) } }
                     }
-                    try await SystemTime().sleep(for: .milliseconds(20))
+                    try await untilWaiting(number + 1, in: database)
                 }
                 release.notify()
                 try await group.waitForAll()
@@ -161,7 +161,9 @@
 
         // MARK: All together
 
-        @Test("Under a crowd of writers, readers, relays and sweeps every message is published, in order, and acted on once")
+        @Test(
+            "Under a crowd of writers, readers, relays and sweeps every message is published, in order, and acted on once"
+        )
         func stress() async throws {
             let database = folder.database(SQLiteConfiguration(synchronous: .normal, readers: 2))
             let bus = InMemoryTransport()

@@ -25,7 +25,9 @@
         }
 
         /// A database with a table of one's own.
-        private func withOrders(_ configuration: SQLiteConfiguration = SQLiteConfiguration()) async throws -> SQLiteDatabase {
+        private func withOrders(_ configuration: SQLiteConfiguration = SQLiteConfiguration()) async throws
+            -> SQLiteDatabase
+        {
             let database = folder.database(configuration)
             try await database.withTransaction { tx in
                 try await tx.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT UNIQUE, data BLOB)")
@@ -93,7 +95,9 @@
             #expect(try await count("orders", in: database) == 2)
         }
 
-        @Test("A statement that SQLite cannot run is refused by name", arguments: ["SELEKT 1", "SELECT * FROM nowhere", "", "  ", "SELECT 1; SELECT 2", "SELECT ?1"])
+        @Test(
+            "A statement that SQLite cannot run is refused by name",
+            arguments: ["SELEKT 1", "SELECT * FROM nowhere", "", "  ", "SELECT 1; SELECT 2", "SELECT ?1"])
         func invalidStatement(_ text: String) async throws {
             let database = folder.database()
             try await database.withTransaction { tx in
@@ -155,13 +159,15 @@
                     _ = try await tx.query("PRAGMA max_page_count = \(raw: String(pages))")
                 }
             }
-            let pages = try await database.withTransaction { tx in try await tx.query("PRAGMA page_count")[0].integer(0) }
+            let pages = try await database.withTransaction { tx in try await tx.query("PRAGMA page_count")[0].integer(0)
+            }
             try await setLimit(Int(pages) + 8)
             let error = await #expect(throws: DatabaseError.self) {
                 try await database.withTransaction { tx in
                     try await tx.execute("INSERT INTO orders (note) VALUES ('small')")
                     do {
-                        try await tx.execute("INSERT INTO orders (data) VALUES (\(Bytes(repeating: 1, count: 1_000_000)))")
+                        try await tx.execute(
+                            "INSERT INTO orders (data) VALUES (\(Bytes(repeating: 1, count: 1_000_000)))")
                     } catch {
                         // A body that does not care must not get half of its work committed.
                         _ = try? await tx.execute("INSERT INTO orders (note) VALUES ('after')")
@@ -200,7 +206,9 @@
                 }
             }
             #expect(try await count("orders", in: database) == 0)
-            try await database.withTransaction { tx in _ = try await tx.execute("INSERT INTO orders (note) VALUES ('c')") }
+            try await database.withTransaction { tx in
+                _ = try await tx.execute("INSERT INTO orders (note) VALUES ('c')")
+            }
             #expect(try await count("orders", in: database) == 1)
         }
 
@@ -236,7 +244,9 @@
             #expect(try await count("orders", in: database) == 0)
         }
 
-        @Test("Two table prefixes in one file have nothing to do with each other, and one service keeps others out by name")
+        @Test(
+            "Two table prefixes in one file have nothing to do with each other, and one service keeps others out by name"
+        )
         func prefixes() async throws {
             let path = folder.file()
             let shop = SQLiteDatabase(path, settings: SQLSettings(prefix: "shop_", service: "shop"))
@@ -255,7 +265,9 @@
         func laterRelease() async throws {
             let path = folder.file()
             let database = SQLiteDatabase(path)
-            try await database.withTransaction { tx in _ = try await tx.execute("UPDATE dovetail_schema SET version = 99") }
+            try await database.withTransaction { tx in
+                _ = try await tx.execute("UPDATE dovetail_schema SET version = 99")
+            }
             let error = await #expect(throws: DatabaseError.self) { try await SQLiteDatabase(path).open() }
             #expect(error?.code == .incompatibleSchema && error?.message.contains("99") == true)
         }

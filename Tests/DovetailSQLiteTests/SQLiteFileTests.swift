@@ -117,7 +117,8 @@
             try await withThrowingTaskGroup { group in
                 for _ in 0..<8 {
                     group.addTask {
-                        let database = SQLiteDatabase(path, configuration: SQLiteConfiguration(busyTimeout: .seconds(60)))
+                        let database = SQLiteDatabase(
+                            path, configuration: SQLiteConfiguration(busyTimeout: .seconds(60)))
                         try await database.open()
                         try await database.withTransaction { tx in
                             try await Outbox(in: database).publish(message("1"), in: tx)
@@ -160,7 +161,9 @@
             for _ in 0..<2 {
                 let error = await #expect(throws: DatabaseError.self) { try await database.withTransaction { _ in } }
                 #expect(error?.code == .closed)
-                let other = await #expect(throws: DatabaseError.self) { try await database.withReadTransaction { _ in } }
+                let other = await #expect(throws: DatabaseError.self) {
+                    try await database.withReadTransaction { _ in }
+                }
                 #expect(other?.code == .closed)
                 await database.close()
             }
@@ -172,22 +175,27 @@
         func closeRefusesWaiters() async throws {
             let database = folder.database()
             try await database.open()
-            let began = WakeUp()
+            let (began, release) = (WakeUp(), WakeUp())
             try await withThrowingTaskGroup { group in
                 group.addTask {
                     try await database.withTransaction { tx in
                         _ = try await tx.query("SELECT 1")
                         began.notify()
-                        try await SystemTime().sleep(for: .milliseconds(100))
+                        try await release.wait(atMost: .seconds(60))
                     }
                 }
                 try await began.wait(atMost: .seconds(60))
                 group.addTask {
-                    let error = await #expect(throws: DatabaseError.self) { try await database.withTransaction { _ in } }
+                    let error = await #expect(throws: DatabaseError.self) {
+                        try await database.withTransaction { _ in }
+                    }
                     #expect(error?.code == .closed)
                 }
-                try await SystemTime().sleep(for: .milliseconds(30))
-                await database.close()
+                try await untilWaiting(1, in: database)
+                group.addTask { await database.close() }
+                // Once it is closing, whoever comes is refused at once.
+                while (try? await database.withReadTransaction { _ in true }) ?? false { await Task.yield() }
+                release.notify()
                 try await group.waitForAll()
             }
         }
@@ -222,7 +230,10 @@
             try await write(1000)
             try await database.backup(to: copies[0])
             #expect(try await SQLiteDatabase(copies[0]).table("orders", of: Int.self).get("first") == 1000)
-            #expect(try !FileManager.default.contentsOfDirectory(atPath: folder.path).contains { $0.hasSuffix(".unfinished") })
+            #expect(
+                try !FileManager.default.contentsOfDirectory(atPath: folder.path).contains {
+                    $0.hasSuffix(".unfinished")
+                })
         }
 
         @Test("A backup that cannot be written is told by name and leaves nothing")
@@ -237,7 +248,9 @@
             let cancelled = await withTaskGroup(of: Bool.self) { group in
                 group.cancelAll()
                 group.addTask { [folder] in
-                    do { try await database.backup(to: folder.file("copy.db")) } catch is CancellationError { return true } catch {}
+                    do { try await database.backup(to: folder.file("copy.db")) } catch is CancellationError {
+                        return true
+                    } catch {}
                     return false
                 }
                 return await group.next() ?? false

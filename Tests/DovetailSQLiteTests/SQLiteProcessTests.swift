@@ -51,7 +51,7 @@
 
     private func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
 
-    /// What another process does. Without the variables that say so, there is nothing to do.
+    /// What another process does, if variables say that this is one.
     @Suite(.enabled(if: Peer.role != nil, "Runs in the other process of SQLiteProcessTests only"))
     struct SQLitePeerTests {
         @Test("Does its part")
@@ -165,7 +165,8 @@
             }
             func set(_ permissions: Int, _ names: String...) throws {
                 for name in names {
-                    try FileManager.default.setAttributes([.posixPermissions: permissions], ofItemAtPath: path + "/" + name)
+                    try FileManager.default.setAttributes(
+                        [.posixPermissions: permissions], ofItemAtPath: path + "/" + name)
                 }
             }
             try set(0o777, "", "open")
@@ -173,7 +174,8 @@
             try set(0o444, "file.db")
             try set(0o666, "folder/old.db")
             #expect(try await Peer("without rights", path).end() == 0)
-            let codes = try String(decoding: Data(contentsOf: URL(fileURLWithPath: path + "/open/codes")), as: UTF8.self)
+            let codes = try String(
+                decoding: Data(contentsOf: URL(fileURLWithPath: path + "/open/codes")), as: UTF8.self)
             #expect(codes == "cannotOpen readOnlyDatabase readOnlyDatabase")
             try set(0o777, "folder")
         }

@@ -152,7 +152,9 @@
 
         private static func columns(of prepared: OpaquePointer) -> SQLRow.Columns {
             SQLRow.Columns(
-                (0..<sqlite3_column_count(prepared)).map { sqlite3_column_name(prepared, $0).map { String(cString: $0) } ?? "" }
+                (0..<sqlite3_column_count(prepared)).map {
+                    sqlite3_column_name(prepared, $0).map { String(cString: $0) } ?? ""
+                }
             )
         }
 

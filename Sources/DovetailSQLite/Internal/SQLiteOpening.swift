@@ -59,7 +59,8 @@
             if access == .reading { try run("PRAGMA query_only = ON") }
         }
 
-        private static func failure(on connection: OpaquePointer, _ path: String, _ access: SQLAccess) -> DatabaseError {
+        private static func failure(on connection: OpaquePointer, _ path: String, _ access: SQLAccess) -> DatabaseError
+        {
             SQLiteFailure.error(on: connection, path: path, access: access, statement: nil)
         }
     }

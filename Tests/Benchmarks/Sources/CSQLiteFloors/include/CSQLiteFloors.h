@@ -4,8 +4,7 @@
 #define C_SQLITE_FLOORS_H
 
 // What SQLite does by itself, in plain C: WAL, synchronous FULL, one connection, statements prepared once.
-// Functions return 0, or what SQLite returns when it fails. Without the trait SQLite they are not there.
-#ifdef DOVETAIL_SQLITE_FLOORS
+// Functions return 0, or what SQLite returns when it fails. They are there with the trait SQLite only.
 
 typedef struct floor_sqlite floor_sqlite;
 
@@ -21,5 +20,4 @@ int floor_sqlite_drain(floor_sqlite *self, int batch, int *rows);
 /// Runs transactions that each write one row of a thousand, and add another one if asked for.
 int floor_sqlite_commit(floor_sqlite *self, int transactions, int adds_row);
 
-#endif
 #endif
