@@ -68,6 +68,14 @@ private func message(_ id: String) -> Envelope<Bytes> {
         #expect(texts[1].hasPrefix("INSERT INTO dovetail_outbox") && texts[3].hasPrefix("INSERT INTO dovetail_outbox"))
     }
 
+    @Test("An append without another statement is sent with the commit")
+    func appendAloneIsSent() async throws {
+        let (database, connection) = try await scriptedDatabase()
+        try await database.withTransaction { tx in try await Outbox(in: database).publish(message("1"), in: tx) }
+        let texts = connection.texts
+        #expect(texts.count == 3 && texts[1].hasPrefix("INSERT INTO dovetail_outbox") && texts[2] == "COMMIT")
+    }
+
     // MARK: Failures
 
     @Test("A statement that fails is the caller's affair, and the transaction can commit")

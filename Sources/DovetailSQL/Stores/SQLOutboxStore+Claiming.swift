@@ -189,7 +189,7 @@ extension SQLOutboxStore {
         let moved = zip(blocked, times).filter { now - $1 >= Self.patience }.map { $0.0 }
         try await enter(Set(moved.map(\.lane)), due: now, in: tx)
         try await moveBehindLanes(moved, in: tx)
-        chosen.nextLook = moved.isEmpty ? times.min().map { $0 + Self.patience } : now
+        chosen.nextLook = moved.isEmpty ? times.min().map { $0 + Self.patience } ?? now : now
     }
 
     private func read(_ holds: [OutboxHolds.Hold], in tx: Transaction) async throws -> [OutboxRow] {
