@@ -188,6 +188,9 @@
 
         // MARK: The whole
 
+        /// Whether a transaction is open, or has ended without its owner's knowledge.
+        var hasTransaction: Bool { wasRolledBack || connection.map { sqlite3_get_autocommit($0) == 0 } ?? false }
+
         /// Ends a transaction that was left open.
         ///
         /// - Returns: Whether none is open now.
