@@ -132,7 +132,9 @@ extension SQL: ExpressibleByStringInterpolation {
             sql += piece
         }
 
-        /// Adds text as it is, such as the name of a table. Never give it what came from outside.
+        /// Adds text as it is, such as the name of a table.
+        ///
+        /// Never give it what came from outside.
         ///
         /// - Parameter text: The text.
         public mutating func appendInterpolation(raw text: String) {
@@ -143,7 +145,9 @@ extension SQL: ExpressibleByStringInterpolation {
 
 /// A statement in the dialect of a connection, with the values of its parameters.
 public struct SQLStatement: Sendable, Hashable {
-    /// The text. Parameters are numbered from 1 in the order in which they stand, and each stands once.
+    /// The text.
+    ///
+    /// Parameters are numbered from 1 in the order in which they stand, and each stands once.
     public let text: String
 
     /// The values of the parameters.

@@ -51,6 +51,7 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
     @discardableResult
     public func execute(_ sql: SQL) async throws -> Int {
         try checkWritable()
+        try sql.checkControlsNoTransaction()
         return try await run(sql).changes
     }
 
@@ -61,6 +62,7 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
     /// - Throws: `DatabaseError`, as ``execute(_:)`` does.
     public func query(_ sql: SQL) async throws -> [SQLRow] {
         try checkUsable()
+        try sql.checkControlsNoTransaction()
         return try await run(sql).rows
     }
 

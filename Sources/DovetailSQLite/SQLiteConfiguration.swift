@@ -10,10 +10,14 @@
             private enum Base: String, Sendable { case full, normal }
             private let base: Base
 
-            /// When the disk has it. A commit survives a loss of power. The default.
+            /// When the disk has it: a commit survives a loss of power.
+            ///
+            /// The default.
             public static let full = Synchronous(base: .full)
 
-            /// When the operating system has it. Commits are many times faster; a loss of power, though not the end of the program, can
+            /// When the operating system has it.
+            ///
+            /// Commits are many times faster; a loss of power, though not the end of the program, can
             /// take back the last of them. The file stays sound.
             public static let normal = Synchronous(base: .normal)
 

@@ -3,12 +3,15 @@
 #if SQLite
     import DovetailCore
     public import DovetailSQL
+    import Synchronization
 
     /// A connection to a SQLite file, with a thread of its own.
     public final class SQLiteConnection: SQLConnection {
         private let thread: SQLiteThread
         private let handle: Confined
         private let busyWait: SQLiteBusyWait
+        /// Whether a transaction may be open, so that one need not change threads to hear that none is.
+        private let mayBeInTransaction = Atomic(false)
 
         /// What may be used on the connection's thread only.
         private final class Confined: @unchecked Sendable {
@@ -48,8 +51,14 @@
         /// - Throws: `DatabaseError`; `CancellationError` if the task is cancelled while it waits for another program.
         public func run(_ statement: SQLStatement) async throws -> SQLResult {
             try await withCancellableWait(for: statement) {
-                try await thread.run { [handle] in try handle.value.run(statement) }
+                try await thread.run { [self] in try execute(statement) }
             }
+        }
+
+        /// Runs a statement; on the connection's thread only.
+        private func execute(_ statement: SQLStatement) throws -> SQLResult {
+            defer { mayBeInTransaction.store(handle.value.hasTransaction, ordering: .relaxed) }
+            return try handle.value.run(statement)
         }
 
         /// Runs statements one after the other, up to the first that fails, without a change of thread in between.
@@ -59,11 +68,11 @@
         public func run(_ statements: [SQLStatement]) async -> [Result<SQLResult, any Error>] {
             do {
                 return try await withCancellableWait(for: statements.first) {
-                    try await thread.run { [handle] in
+                    try await thread.run { [self] in
                         var results: [Result<SQLResult, any Error>] = []
                         results.reserveCapacity(statements.count)
                         for statement in statements {
-                            let result = Result { try handle.value.run(statement) }
+                            let result = Result { try execute(statement) }
                             results.append(result)
                             if case .failure = result { break }
                         }
@@ -91,6 +100,8 @@
 
         /// Whether no transaction is open, after ending one that was left open.
         func isIdle() async -> Bool {
+            guard mayBeInTransaction.load(ordering: .relaxed) else { return true }
+            mayBeInTransaction.store(false, ordering: .relaxed)
             let isIdle = try? await thread.run { [handle] in handle.value.endTransaction() }
             return isIdle ?? false
         }

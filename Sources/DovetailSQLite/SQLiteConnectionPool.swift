@@ -172,6 +172,9 @@
 
         // MARK: The whole
 
+        /// How many wait for their turn to write.
+        var waitingWriters: Int { monitor.withLock(\.writers.count) }
+
         func backUp(to path: String) async throws {
             try await withConnection(for: .reading) { connection in try await connection.backUp(to: path) }
         }

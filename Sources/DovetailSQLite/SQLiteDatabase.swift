@@ -54,14 +54,14 @@
         }
     }
 #else
-    /// A database in a SQLite file. Needs the trait SQLite.
+    /// A database in a SQLite file, with the trait SQLite.
     @available(
         *, unavailable,
         message: "Enable the trait SQLite of the package 'dovetail': .package(url: …, traits: [\"SQLite\"])"
     )
     public enum SQLiteDatabase {}
 
-    /// How a SQLite file is opened and used. Needs the trait SQLite.
+    /// How a SQLite file is opened and used, with the trait SQLite.
     @available(
         *, unavailable,
         message: "Enable the trait SQLite of the package 'dovetail': .package(url: …, traits: [\"SQLite\"])"

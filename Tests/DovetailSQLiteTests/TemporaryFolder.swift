@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if SQLite
-    import DovetailSQLite
+    import DovetailCore
     import Foundation
+    import Synchronization
+
+    @testable import DovetailSQLite
 
     /// A folder that is gone when the test is.
     final class TemporaryFolder: Sendable {
@@ -27,10 +30,29 @@
         }
 
         /// A database in a file of its own, with its tables made.
-        func opened() async throws -> SQLiteDatabase {
-            let database = database()
+        func opened(settings: SQLSettings = SQLSettings()) async throws -> SQLiteDatabase {
+            let database = database(settings: settings)
             try await database.open()
             return database
         }
+    }
+
+    /// Waits until so many transactions wait for their turn to write.
+    func untilWaiting(_ count: Int, in database: SQLiteDatabase) async throws {
+        while database.pool.waitingWriters < count { try await SystemTime().sleep(for: .milliseconds(1)) }
+    }
+
+    /// A value that tasks of a test share.
+    final class Shared<Value: Sendable>: Sendable {
+        private let mutex: Mutex<Value>
+
+        init(_ value: Value) {
+            mutex = Mutex(value)
+        }
+
+        var value: Value { mutex.withLock { $0 } }
+
+        @discardableResult
+        func change<Result: Sendable>(_ body: (inout Value) -> Result) -> Result { mutex.withLock { body(&$0) } }
     }
 #endif

@@ -17,23 +17,29 @@ struct SQLChunks: Sequence, IteratorProtocol {
 }
 
 extension SQL {
-    /// Statements that together do something to a number of rows.
+    /// Conditions that are true for some numbers and no others.
     ///
-    /// The last list is filled up with the number it ends with, so that few different statements have to be prepared.
+    /// Numbers that follow each other, as those of a batch mostly do, make a range. Lists are filled up with the number they end
+    /// with, so that few different statements have to be prepared.
     ///
     /// - Parameters:
-    ///   - ids: The rows.
-    ///   - make: A statement for a list of rows.
-    static func forEach(_ ids: [Int64], _ make: (SQL) -> SQL) -> [SQL] {
-        var statements: [SQL] = []
-        var rest = ids[...]
-        while let last = rest.prefix(512).last {
-            let count = rest.count
-            let length = count > 64 ? 512 : count > 8 ? 64 : count > 1 ? 8 : 1
-            let list = Array(rest.prefix(length))
-            statements.append(make(.list(list + Array(repeating: list.last ?? last, count: length - list.count))))
-            rest = rest.dropFirst(length)
+    ///   - column: The column of the numbers.
+    ///   - numbers: The numbers, each once.
+    /// - Returns: The conditions, of which each number fulfils one.
+    static func conditions(_ column: String, are numbers: [Int64]) -> [SQL] {
+        guard let first = numbers.first, let last = numbers.last else { return [] }
+        if numbers.count > 1, zip(numbers, numbers.dropFirst()).allSatisfy({ $0 < .max && $0 + 1 == $1 }) {
+            return ["\(raw: column) BETWEEN \(first) AND \(last)"]
         }
-        return statements
+        var conditions: [SQL] = []
+        var rest = numbers[...]
+        while !rest.isEmpty {
+            let length = rest.count > 64 ? 512 : rest.count > 8 ? 64 : rest.count > 1 ? 8 : 1
+            let part = rest.prefix(length)
+            rest = rest.dropFirst(length)
+            let filler = Array(repeating: part[part.endIndex - 1], count: length - part.count)
+            conditions.append("\(raw: column) IN (\(SQL.list(part + filler)))")
+        }
+        return conditions
     }
 }

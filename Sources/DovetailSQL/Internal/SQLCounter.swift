@@ -8,6 +8,7 @@
 ///   - tables: Where it is kept.
 ///   - tx: The transaction.
 /// - Returns: The counter after the step.
+/// - Throws: `DatabaseError`.
 func nextNumber(
     of name: String, by step: Int, tables: SQLTables, in tx: SQLTransaction<some SQLConnection>
 ) async throws -> Int64 {

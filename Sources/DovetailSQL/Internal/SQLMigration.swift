@@ -8,7 +8,9 @@ struct SQLMigration: Sendable {
     let dialect: SQLDialect
     let service: String?
 
-    /// What each version adds; the first is version 1. What was released is never changed.
+    /// What each version adds; the first is version 1.
+    ///
+    /// What was released is never changed.
     private var steps: [[String]] { [versionOne] }
 
     /// Brings the tables to the last version.
@@ -60,7 +62,9 @@ struct SQLMigration: Sendable {
     }
 
     private var counters: [String] {
-        ["CREATE TABLE \(tables.counters) (name \(dialect.text) PRIMARY KEY, value \(dialect.integer) NOT NULL)\(dialect.keyedTable)"]
+        [
+            "CREATE TABLE \(tables.counters) (name \(dialect.text) PRIMARY KEY, value \(dialect.integer) NOT NULL)\(dialect.keyedTable)"
+        ]
     }
 
     private var rows: [String] {
@@ -100,7 +104,7 @@ struct SQLMigration: Sendable {
             "CREATE INDEX \(tables.outboxLanes)_due ON \(tables.outboxLanes) (due, lane)",
             """
             CREATE TABLE \(tables.outboxClaims) (
-                token \(dialect.identity), expiry \(dialect.integer) NOT NULL, held \(dialect.bytes) NOT NULL
+                token \(dialect.identity), made_at \(dialect.integer) NOT NULL, expiry \(dialect.integer) NOT NULL, held \(dialect.bytes) NOT NULL
             )
             """,
             """

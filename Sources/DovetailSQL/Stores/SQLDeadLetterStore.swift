@@ -18,7 +18,9 @@ public struct SQLDeadLetterStore<Pool: SQLConnectionPool>: DeadLetterStore {
 
     private var letters: String { core.tables.deadLetters }
 
-    /// Adds letters. A letter whose identifier is there already changes nothing.
+    /// Adds letters.
+    ///
+    /// A letter whose identifier is there already changes nothing.
     ///
     /// - Parameters:
     ///   - letters: The letters.
@@ -51,7 +53,8 @@ public struct SQLDeadLetterStore<Pool: SQLConnectionPool>: DeadLetterStore {
             """
         switch letter.content {
         case .envelope(let envelope):
-            return "\(description) \(StoredAttributes.encode(envelope.attributes)), NULL, NULL, NULL, \(envelope.payload)"
+            return
+                "\(description) \(StoredAttributes.encode(envelope.attributes)), NULL, NULL, NULL, \(envelope.payload)"
         case .undecodable(let bytes, let headers, let error):
             return """
                 \(description) NULL, \(StoredAttributes.encode(headers)), \(error.code.description), \(error.message),
@@ -98,7 +101,8 @@ public struct SQLDeadLetterStore<Pool: SQLConnectionPool>: DeadLetterStore {
     private func letter(_ row: SQLRow) throws -> DeadLetter {
         let id = try row.text(0)
         guard let time = Timestamp(rfc3339: try row.text(8)) else {
-            throw DatabaseError(.undecodableRow, "The time of the dead letter '\(id)' cannot be read. Put the row right.")
+            throw DatabaseError(
+                .undecodableRow, "The time of the dead letter '\(id)' cannot be read. Put the row right.")
         }
         return DeadLetter(
             id: id, content: try content(row, of: id), topic: Topic(try row.text(1)), position: try row.text(2),

@@ -200,7 +200,9 @@ public struct SQLIdempotencyStore<Pool: SQLConnectionPool>: IdempotencyStore {
         }
     }
 
-    /// A reservation that has not ended. Its lease may have run out, as long as no other was made.
+    /// A reservation that has not ended.
+    ///
+    /// Its lease may have run out, as long as no other was made.
     private func heldRecord(
         _ key: IdempotencyKey, in scope: IdempotencyScope, token: FencingToken, now: Int64, _ tx: Transaction
     ) async throws -> Record {

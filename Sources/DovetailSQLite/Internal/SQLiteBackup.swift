@@ -17,7 +17,8 @@
             do {
                 try copy(source, to: unfinished, isCancelled: isCancelled)
                 guard rename(unfinished, path) == 0 else {
-                    throw DatabaseError(.cannotOpen, "The copy cannot be named '\(path)'. Is there a folder of that name?")
+                    throw DatabaseError(
+                        .cannotOpen, "The copy cannot be named '\(path)'. Is there a folder of that name?")
                 }
             } catch {
                 try? FileManager.default.removeItem(atPath: unfinished)

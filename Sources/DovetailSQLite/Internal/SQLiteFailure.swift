@@ -41,10 +41,13 @@
                         + "'busyTimeout'."
                 )
             case SQLITE_FULL:
-                return (.full, "The disk, or the quota, that '\(path)' is on is full. Make room; nothing of this is stored.")
+                return (
+                    .full, "The disk, or the quota, that '\(path)' is on is full. Make room; nothing of this is stored."
+                )
             case SQLITE_NOTADB:
                 return (
-                    .notADatabase, "The file '\(path)' is not a SQLite database, or is encrypted. Is the path the right one?"
+                    .notADatabase,
+                    "The file '\(path)' is not a SQLite database, or is encrypted. Is the path the right one?"
                 )
             case SQLITE_CORRUPT:
                 return (

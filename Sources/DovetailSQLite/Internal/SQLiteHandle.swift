@@ -152,7 +152,9 @@
 
         private static func columns(of prepared: OpaquePointer) -> SQLRow.Columns {
             SQLRow.Columns(
-                (0..<sqlite3_column_count(prepared)).map { sqlite3_column_name(prepared, $0).map { String(cString: $0) } ?? "" }
+                (0..<sqlite3_column_count(prepared)).map {
+                    sqlite3_column_name(prepared, $0).map { String(cString: $0) } ?? ""
+                }
             )
         }
 
@@ -185,6 +187,9 @@
         }
 
         // MARK: The whole
+
+        /// Whether a transaction is open, or has ended without its owner's knowledge.
+        var hasTransaction: Bool { wasRolledBack || connection.map { sqlite3_get_autocommit($0) == 0 } ?? false }
 
         /// Ends a transaction that was left open.
         ///

@@ -52,14 +52,32 @@
             }
             // The first that reads the file; says so if it is no database.
             try run("PRAGMA schema_version")
-            if access == .writing { try run("PRAGMA journal_mode = WAL") }
+            if access == .writing { try useLog(connection, path, access) }
             try run("PRAGMA synchronous = \(configuration.synchronous.pragma)")
             try run("PRAGMA foreign_keys = ON")
             try run("PRAGMA journal_size_limit = \(mostLogBytes)")
             if access == .reading { try run("PRAGMA query_only = ON") }
         }
 
-        private static func failure(on connection: OpaquePointer, _ path: String, _ access: SQLAccess) -> DatabaseError {
+        private static func useLog(_ connection: OpaquePointer, _ path: String, _ access: SQLAccess) throws {
+            var statement: OpaquePointer?
+            defer { sqlite3_finalize(statement) }
+            guard sqlite3_prepare_v2(connection, "PRAGMA journal_mode = WAL", -1, &statement, nil) == SQLITE_OK,
+                sqlite3_step(statement) == SQLITE_ROW
+            else { throw failure(on: connection, path, access) }
+            // SQLite answers with the mode that there is, whatever was asked for.
+            let mode = sqlite3_column_text(statement, 0).map { String(cString: $0) } ?? "unknown"
+            guard mode == "wal" else {
+                throw DatabaseError(
+                    .cannotOpen,
+                    "The file '\(path)' cannot be used in WAL mode but in the mode '\(mode)' only, as on a network drive. Move it to a "
+                        + "local disk."
+                )
+            }
+        }
+
+        private static func failure(on connection: OpaquePointer, _ path: String, _ access: SQLAccess) -> DatabaseError
+        {
             SQLiteFailure.error(on: connection, path: path, access: access, statement: nil)
         }
     }
