@@ -54,7 +54,10 @@ let tests: [(name: String, uses: [String])] = [
 
 /// The examples: one executable each, run by `swift run NAME`, with the files that come along.
 let examples: [(name: String, uses: [String], files: [String])] = [
-    ("OrderCheckout", ["Dovetail", "DovetailSimulation"], ["orders.jsonl"])
+    (
+        "OrderCheckout", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailKafka"],
+        ["orders.jsonl"]
+    )
 ]
 
 let package = Package(
@@ -78,7 +81,13 @@ let package = Package(
         // Without `pkgConfig:`, which would print warnings to everyone who uses any part of this package.
         + adapters.map { .systemLibrary(name: $0.library) }
         + tests.map { test in
-            .testTarget(name: test.name, dependencies: test.uses.map { .target(name: $0) })
+            .testTarget(
+                name: test.name,
+                // The tests of an adapter may use its library too, to put trouble in its way.
+                dependencies: test.uses.map { .target(name: $0) }
+                    + adapters.filter { test.uses.contains($0.name) }
+                    .map { .target(name: $0.library, condition: .when(traits: [$0.trait])) }
+            )
         }
         + examples.map { example in
             .executableTarget(

@@ -58,7 +58,7 @@ final class Bookkeeper: Instrument {
                 figures.handled += 1
                 figures.note(event.attributes) { $0.handled(event.attributes, by: event.consumer) }
             case is MessagePublishFailed: figures.publishFailures += 1
-            case is MessageDeduplicated: figures.suppressed += 1
+            case is MessageDeduplicated, is RequestReplayed: figures.suppressed += 1
             case is MessageRetried: figures.retried += 1
             case is MessageDelayed: figures.delayed += 1
             default: break

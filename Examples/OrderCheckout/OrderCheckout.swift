@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
-import DovetailSimulation
 import Foundation
 
 @main
@@ -24,6 +23,9 @@ enum OrderCheckout {
         } catch let error as OrderFile.Missing {
             complain("OrderCheckout: \(error.message)")
             exit(66)
+        } catch let error as Unusable {
+            complain("OrderCheckout: \(error.message)")
+            exit(69)
         } catch {
             complain("OrderCheckout: the run was given up: \(error)")
             exit(70)
@@ -31,17 +33,25 @@ enum OrderCheckout {
     }
 
     private static func run(_ options: Options) async throws -> Bool {
+        if let services = options.services {
+            try await Lasting(options: options).open(for: MemberRun(options: options, services: services))
+            return true
+        }
         let path = try options.orders ?? shippedOrders()
-        let file = try OrderFile(path: path)
+        let file = OpenFile(try OrderFile(path: path))
+        if options.tour { return try await tour(options, file) }
         let name = options.orders == nil ? "the example's own file" : file.name
         let bookkeeper = Bookkeeper()
         let progress = Progress(isShown: isatty(2) == 1 && !options.json)
+        let onProgress: @Sendable (Int, Int) -> Void = { progress.show(accepted: $0, ended: $1) }
         let started = SystemTime().monotonic()
         let result =
-            if options.workers == 1 {
-                try await runInOneLine(file, options: options, bookkeeper: bookkeeper, progress: progress)
+            if options.database == .memory, options.transport == .local {
+                try await InMemory(options).run(file, bookkeeper: bookkeeper, onProgress: onProgress)
             } else {
-                try await runSideBySide(file, options: options, bookkeeper: bookkeeper, progress: progress)
+                try await Lasting(options: options).open(
+                    for: WholeRun(options: options, file: file, bookkeeper: bookkeeper, onProgress: onProgress)
+                )
             }
         progress.clear()
         let report = Report(
@@ -55,42 +65,22 @@ enum OrderCheckout {
         return result.audit.isClean
     }
 
-    private typealias MemoryShop = Shop<InMemoryDatabase, InMemoryTransport>
-
-    /// On all cores and by the machine's clock.
-    private static func runSideBySide(
-        _ file: consuming OrderFile, options: Options, bookkeeper: Bookkeeper, progress: Progress
-    ) async throws -> MemoryShop.Result {
-        let runtime = Runtime(random: SeededRandom(seed: options.seed), instrument: bookkeeper)
-        let file = OpenFile(file)
-        return try await Runtime.$current.withValue(runtime) {
-            try await shop(options, bookkeeper, progress).run(file)
+    /// On databases of its own in a folder that goes away, unless some are named.
+    private static func tour(_ options: Options, _ file: OpenFile) async throws -> Bool {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("order-checkout-\(getpid())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        var options = options
+        if options.database == .memory {
+            options.database = .sqlite(folder.appendingPathComponent("shop.db").path)
         }
-    }
-
-    /// On one task at a time and on virtual time, so that the seed decides everything.
-    private static func runInOneLine(
-        _ file: consuming OrderFile, options: Options, bookkeeper: Bookkeeper, progress: Progress
-    ) async throws -> MemoryShop.Result {
-        let file = OpenFile(file)
-        let limits = Simulation.Limits(jobs: .max)
-        return try await Simulation(seed: options.seed, limits: limits, instrument: bookkeeper).run {
-            try await shop(options, bookkeeper, progress).run(file)
+        let visitor = TourRun(options: options, file: file, folder: folder)
+        guard let ending = try await Lasting(options: options).open(for: visitor) else {
+            print("The tour was left before its end, and what it had in hand with it.")
+            return true
         }
-    }
-
-    private static func shop(_ options: Options, _ bookkeeper: Bookkeeper, _ progress: Progress) -> MemoryShop {
-        let faults = TransportFaults(
-            publishFails: options.drop, storedAnyway: 0.5, duplicate: options.duplicate,
-            reorder: options.reorder ? 0.2 : 0, lose: options.drop
-        )
-        return Shop(
-            options: options, bookkeeper: bookkeeper,
-            bus: InMemoryTransport(redeliveryDelay: .milliseconds(50), faults: faults),
-            orderDatabase: InMemoryDatabase(), paymentDatabase: InMemoryDatabase(),
-            inventoryDatabase: InMemoryDatabase(),
-            onProgress: { accepted, ended in progress.show(accepted: accepted, ended: ended) }
-        )
+        print(ending.text)
+        return ending.audit.isClean
     }
 
     private static func shippedOrders() throws -> String {

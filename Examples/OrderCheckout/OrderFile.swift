@@ -119,9 +119,11 @@ struct OrderFile: ~Copyable {
 
 /// Carries an open file into the task that reads it.
 final class OpenFile: Sendable {
+    let name: String
     private let file: Mutex<OrderFile?>
 
     init(_ file: consuming sending OrderFile) {
+        name = file.name
         self.file = Mutex(consume file)
     }
 

@@ -45,6 +45,7 @@ struct OrderService<DB: ShopDatabase, Bus: Transport>: Service {
     private var orders: Table<DB, Order> { parts.database.table("orders", of: Order.self) }
     private var endings: Table<DB, Ending> { parts.database.table("endings", of: Ending.self) }
     private var rejected: Table<DB, RejectedLine> { parts.database.table("rejected-lines", of: RejectedLine.self) }
+    private var positions: Table<DB, IntakePosition> { IntakePosition.table(in: parts.database) }
 
     func run() async throws {
         try await parts.run {
@@ -63,16 +64,17 @@ struct OrderService<DB: ShopDatabase, Bus: Transport>: Service {
         }
     }
 
-    /// Saves an order and announces it: both, or neither.
+    /// Saves an order, announces it, and notes how far the file was read: all, or nothing.
     ///
     /// - Throws: `DatabaseError` with `versionConflict` if there is an order of this identifier already.
-    func place(_ line: OrderLine) async throws {
+    func place(_ line: OrderLine, position: IntakePosition) async throws {
         let order = Order(
             id: line.orderID, customerID: line.customerID, sku: line.sku, quantity: line.quantity, cents: line.cents,
             placedAt: line.placedAt, receivedAt: Runtime.current.time.now()
         )
         try await parts.commit { tx in
             try await orders.put(order, at: order.id, expecting: 0, in: tx)
+            try await positions.put(position, at: IntakePosition.key, in: tx)
             return [
                 OrderPlaced(
                     orderID: order.id, customerID: order.customerID, sku: order.sku, quantity: order.quantity,
@@ -83,9 +85,10 @@ struct OrderService<DB: ShopDatabase, Bus: Transport>: Service {
     }
 
     /// Keeps a line that is no order.
-    func keep(_ line: RejectedLine) async throws {
+    func keep(_ line: RejectedLine, position: IntakePosition) async throws {
         try await parts.database.withTransaction { tx in
             try await rejected.put(line, at: "\(line.file):\(line.line)", in: tx)
+            try await positions.put(position, at: IntakePosition.key, in: tx)
         }
     }
 

@@ -24,8 +24,10 @@ struct PaymentService<DB: ShopDatabase, Bus: Transport>: Service {
 
     func run() async throws {
         try await parts.run {
-            parts.on(OrderPlaced.self) { order, context, tx in
-                guard try gateway.authorise(order.orderID, attempt: context.attempt) else {
+            parts.on(OrderPlaced.self, key: { IdempotencyKey($0.orderID) }) { order, context in
+                try gateway.authorise(order.orderID, attempt: context.attempt)
+            } _: { order, isAccepted, tx in
+                guard isAccepted else {
                     return [PaymentFailed(orderID: order.orderID, reason: "The card was declined.")]
                 }
                 try await enter(.charge, order.cents, for: order.orderID, in: tx)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import Synchronization
 
 /// What a database must offer for a service of this shop.
 typealias ShopDatabase = TableDatabase & OutboxDatabase & IdempotencyDatabase & WaitingRoomDatabase & DeadLetterDatabase
@@ -15,6 +16,12 @@ struct ServiceParts<DB: ShopDatabase, Bus: Transport>: Sendable {
     let bus: Bus
     let workers: Int
     let without: Set<Options.Protection>
+    /// After what time others take over what this process has claimed.
+    let lease: Duration
+    /// After what time a message is noticed that another process has written.
+    let pollInterval: Duration
+    /// Told of where this process stands, in case it is killed there.
+    let crashPoints: CrashPoints?
     /// Told of each event that an unprotected service lost.
     let onLoss: @Sendable (any Event) -> Void
 
@@ -51,6 +58,76 @@ struct ServiceParts<DB: ShopDatabase, Bus: Transport>: Sendable {
         }
     }
 
+    /// A route that asks somebody outside, once per key, and whose body then writes what came of it.
+    ///
+    /// Whoever is asked may be slow, so no transaction is open meanwhile. The key is reserved for as long as this process renews
+    /// its lease; when another took over, what this one wanted to write is refused.
+    func on<M: Event, Outcome: Sendable>(
+        _ type: M.Type, key: @escaping @Sendable (M) -> IdempotencyKey,
+        asking ask: @escaping @Sendable (M, MessageContext) async throws -> Outcome,
+        _ body: @escaping @Sendable (M, Outcome, DB.Transaction) async throws -> [any Event]
+    ) -> On {
+        On(type) { message, context in
+            if without.contains(.idempotency) {
+                let outcome = try await ask(message, context)
+                return try await commit { tx in try await body(message, outcome, tx) }
+            }
+            if without.contains(.fencing) {
+                return try await answerUnfenced(key(message)) {
+                    try await ask(message, context)
+                } writing: { outcome, tx in
+                    try await body(message, outcome, tx)
+                }
+            }
+            let requests = Idempotency(in: database, scope: requestScope, lease: lease)
+            let announced = Announcements()
+            _ = try await requests.replay(key(message)) {
+                crashPoints?.enter(.askedUnrecorded)
+                return try await ask(message, context)
+            } writing: { outcome, tx in
+                let events = try await body(message, outcome, tx)
+                if without.contains(.outbox) {
+                    announced.set(events)
+                } else {
+                    for event in events { try await publish(event, in: tx) }
+                }
+                return true
+            }
+            crashPoints?.leave(.askedUnrecorded)
+            await announce(announced.all)
+        }
+    }
+
+    private var requestScope: IdempotencyScope { IdempotencyScope("\(name) asks") }
+
+    /// As it is often written: the key is reserved, but whether it still is when the write comes nobody checks.
+    private func answerUnfenced<Outcome>(
+        _ key: IdempotencyKey, _ ask: () async throws -> Outcome,
+        writing write: (Outcome, DB.Transaction) async throws -> [any Event]
+    ) async throws {
+        let store = database.idempotencyStore
+        let retention = IdempotencyRetention.standard
+        switch try await store.reserve(key, in: requestScope, fingerprint: "", lease: lease, retention: retention) {
+        case .completed: Runtime.current.instrument?.record(RequestReplayed(scope: requestScope, key: key))
+        case .inFlight(let time):
+            throw IdempotencyError(.inFlight, "The request '\(key)' is being answered right now.", retryAfter: time)
+        case .mismatch: throw IdempotencyError(.fingerprintMismatch, "The key '\(key)' belongs to another request.")
+        case .reserved(let token):
+            do {
+                let outcome = try await ask()
+                try await commit { tx in try await write(outcome, tx) }
+            } catch {
+                try? await store.release(key, in: requestScope, token: token)
+                throw error
+            }
+            try? await database.withTransaction { tx in
+                try await store.complete(
+                    key, in: requestScope, token: token, answer: [], retention: retention, in: tx
+                )
+            }
+        }
+    }
+
     /// Runs a body in a transaction and publishes the events it decides on.
     func commit(_ body: (DB.Transaction) async throws -> [any Event]) async throws {
         guard without.contains(.outbox) else {
@@ -60,12 +137,15 @@ struct ServiceParts<DB: ShopDatabase, Bus: Transport>: Sendable {
                 }
             }
         }
-        // The dual write: what was committed is announced afterwards, and if that fails there is no second chance.
-        let events = try await database.withTransaction { tx in try await body(tx) }
+        await announce(try await database.withTransaction { tx in try await body(tx) })
+    }
+
+    /// The dual write: what was committed is announced afterwards, and if that fails there is no second chance.
+    private func announce(_ events: [any Event]) async {
         for event in events {
             do {
                 try await publisher.publish(event)
-            } catch is TransportError {
+            } catch {
                 onLoss(event)
             }
         }
@@ -79,13 +159,28 @@ struct ServiceParts<DB: ShopDatabase, Bus: Transport>: Sendable {
         let consumer = Consumer(name, on: bus, routes: routes)
             .retrying(retries)
             .concurrency(workers)
+            .waitingRoom(lease: lease, pollingEvery: pollInterval)
             .waiting(in: database)
             .deadLettering(to: DeadLetterQueue(in: database))
-        let relay = OutboxRelay(from: database, to: bus, settings: OutboxRelaySettings(retry: retries))
+        let relay = OutboxRelay(
+            from: database, to: bus,
+            settings: OutboxRelaySettings(pollInterval: pollInterval, lease: lease, retry: retries)
+        )
         try await Services(relay, consumer).run()
     }
 
     private func publish<E: Event>(_ event: E, in tx: DB.Transaction) async throws {
         try await outbox.publish(event, in: tx)
+    }
+}
+
+/// The events of the last run of a transaction's body, until it has committed.
+private final class Announcements: Sendable {
+    private let events = Mutex<[any Event]>([])
+
+    var all: [any Event] { events.withLock { $0 } }
+
+    func set(_ events: [any Event]) {
+        self.events.withLock { $0 = events }
     }
 }

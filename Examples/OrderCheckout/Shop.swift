@@ -3,143 +3,172 @@
 import Dovetail
 import Foundation
 
+/// Where a shop keeps its rows, and what carries its messages.
+struct Premises<DB: ShopDatabase, Bus: Transport>: Sendable {
+    let bus: Bus
+    let order: DB
+    let payment: DB
+    let inventory: DB
+    /// Whether they outlive the process, and other processes may use them at the same time.
+    var isLasting = false
+}
+
+/// What came out of a run.
+struct Outcome: Sendable {
+    var audit: Audit
+    var figures: Bookkeeper.Figures
+    var orderOfInterest: String?
+}
+
+/// Something that a run needs is not there, or not as it needs it.
+struct Unusable: Error {
+    let message: String
+}
+
 /// The three services with their databases and the bus between them.
 struct Shop<DB: ShopDatabase, Bus: Transport>: Sendable {
-    /// How many orders may be under way before the next one is taken in.
-    static var mostUnderWay: Int { 4096 }
-
     let options: Options
     let bookkeeper: Bookkeeper
-    let bus: Bus
-    let orderDatabase: DB
-    let paymentDatabase: DB
-    let inventoryDatabase: DB
+    let premises: Premises<DB, Bus>
+    var crashPoints: CrashPoints?
     /// Told now and then how many orders were taken in and how many have ended.
     let onProgress: @Sendable (_ accepted: Int, _ ended: Int) -> Void
 
-    /// What came out.
-    struct Result: Sendable {
-        var audit: Audit
-        var figures: Bookkeeper.Figures
-        var orderOfInterest: String?
-    }
-
     /// Takes all orders of a file in, waits until every message has come to rest, and audits the books.
-    func run(_ file: OpenFile) async throws -> Result {
-        let chance = Chance(seed: options.seed)
-        let order = OrderService(parts: parts("order", orderDatabase)) { [bookkeeper] in
-            bookkeeper.orderEnded(after: $0)
-        }
-        let payment = PaymentService(
-            parts: parts("payment", paymentDatabase), gateway: CardGateway(chance: chance, decline: options.decline)
-        )
-        let inventory = InventoryService(
-            parts: parts("inventory", inventoryDatabase), chance: chance, outOfStock: options.outOfStock
-        )
+    func run(_ file: OpenFile) async throws -> Outcome {
+        let start = try await position(in: file.name)
         return try await withThrowingTaskGroup(of: Void.self) { group in
-            for service in [order, payment, inventory] as [any Service] {
+            for service in services(Set(Options.ServiceName.allCases)) {
                 group.addTask { try await service.run() }
             }
             defer { group.cancelAll() }
-            let (accepted, interest) = try await takeIn(file.take(), to: order, chance: chance)
-            try await untilAtRest(accepted: accepted)
+            let intake = intake { [bookkeeper, onProgress] in onProgress($0, bookkeeper.current.ended) }
+            let taken = try await intake.run(try file.take(), from: start)
+            try await untilAtRest(accepted: taken.accepted)
             group.cancelAll()
             while let ended = await group.nextResult() {
                 if case .failure(let error) = ended, !(error is CancellationError) { throw error }
             }
-            let audit = try await Audit(
-                order: orderDatabase, payment: paymentDatabase, inventory: inventoryDatabase, accepted: accepted
+            return Outcome(
+                audit: try await audit(accepted: taken.accepted), figures: bookkeeper.current,
+                orderOfInterest: taken.interest
             )
-            return Result(audit: audit, figures: bookkeeper.current, orderOfInterest: interest)
+        }
+    }
+
+    /// Runs some of the services beside others on the same premises, until cancelled or interrupted.
+    func runServices(_ names: Set<Options.ServiceName>) async throws {
+        try await Services(services(names)).run()
+    }
+
+    func intake(onProgress: @escaping @Sendable (_ accepted: Int) -> Void) -> Intake<DB, Bus> {
+        Intake(
+            service: orderService, options: options, bookkeeper: bookkeeper, countEnded: countEnded,
+            onProgress: onProgress
+        )
+    }
+
+    private var orderService: OrderService<DB, Bus> {
+        OrderService(parts: parts("order", premises.order)) { [bookkeeper] in bookkeeper.orderEnded(after: $0) }
+    }
+
+    private func services(_ names: Set<Options.ServiceName>) -> [any Service] {
+        let chance = Chance(seed: options.seed)
+        return Options.ServiceName.allCases.filter(names.contains).map { name in
+            switch name {
+            case .order: orderService
+            case .payment:
+                PaymentService(
+                    parts: parts("payment", premises.payment),
+                    gateway: CardGateway(chance: chance, decline: options.decline)
+                )
+            case .inventory:
+                InventoryService(
+                    parts: parts("inventory", premises.inventory), chance: chance, outOfStock: options.outOfStock
+                )
+            }
         }
     }
 
     private func parts(_ name: String, _ database: DB) -> ServiceParts<DB, Bus> {
         ServiceParts(
-            name: name, database: database, bus: bus, workers: options.workers, without: options.without,
-            onLoss: { [bookkeeper] _ in bookkeeper.eventLost() }
+            name: name, database: database, bus: premises.bus, workers: options.workers, without: options.without,
+            lease: .seconds(options.lease), pollInterval: premises.isLasting ? .milliseconds(100) : .seconds(1),
+            crashPoints: crashPoints, onLoss: { [bookkeeper] _ in bookkeeper.eventLost() }
         )
     }
 
-    /// Takes the orders of a file in, one after the other.
+    /// How far an earlier run has come.
     ///
-    /// - Returns: How many there were, and one whose journey is worth telling.
-    private func takeIn(
-        _ file: consuming OrderFile, to service: OrderService<DB, Bus>, chance: Chance
-    ) async throws -> (accepted: Int, interest: String?) {
-        var accepted = 0
-        var first: String?
-        var refunded: String?
-        while let line = try file.next() {
-            switch line {
-            case .order(let order, let number):
-                if first == nil {
-                    first = order.orderID
-                    bookkeeper.follow(order.orderID)
-                }
-                // An order that is paid and then finds nothing in stock has the longest story.
-                if refunded == nil, chance.decides("stock", of: order.orderID, with: options.outOfStock),
-                    !chance.decides("decline", of: order.orderID, with: options.decline)
-                {
-                    refunded = order.orderID
-                    bookkeeper.follow(order.orderID)
-                }
-                do {
-                    try await service.place(order)
-                    accepted += 1
-                } catch let error as DatabaseError where error.code == .versionConflict {
-                    let reason = "the order '\(order.orderID)' was seen before"
-                    try await reject(file.name, number, Array("\(order)".utf8), reason, to: service)
-                }
-            case .unreadable(let number, let text, let reason):
-                try await reject(file.name, number, text, reason, to: service)
-            }
-            if accepted % 256 == 0 { try await makeRoom(accepted) }
+    /// - Throws: ``Unusable`` if there was one that this one does not go on with.
+    func position(in file: String) async throws -> IntakePosition {
+        guard let last = try await IntakePosition.table(in: premises.order).get(IntakePosition.key) else {
+            return IntakePosition(file: file, seed: options.seed, line: 0, accepted: 0)
         }
-        return (accepted, refunded ?? first)
+        guard options.resume else {
+            throw Unusable(
+                message:
+                    "the files hold the orders of an earlier run. Add --resume to go on with it, or name other files.")
+        }
+        guard last.file == file, last.seed == options.seed else {
+            throw Unusable(
+                message:
+                    "the earlier run took its orders from \(last.file) with --seed \(last.seed), this one would take "
+                    + "them from \(file) with --seed \(options.seed). Resume it with the same.")
+        }
+        return last
     }
 
-    private func reject(
-        _ file: String, _ number: Int, _ text: [UInt8], _ reason: String, to service: OrderService<DB, Bus>
-    ) async throws {
-        FileHandle.standardError.write(Data("\(file):\(number): \(reason)\n".utf8))
-        try await service.keep(RejectedLine(file: file, line: number, reason: reason, bytes: text))
+    /// Reads from the rows how things stand.
+    func audit(accepted: Int) async throws -> Audit {
+        try await Audit(
+            order: premises.order, payment: premises.payment, inventory: premises.inventory, accepted: accepted
+        )
     }
 
-    /// Holds the next orders back while too many are under way and orders still end.
-    private func makeRoom(_ accepted: Int) async throws {
-        var ended = bookkeeper.current.ended
-        onProgress(accepted, ended)
-        while accepted - ended > Self.mostUnderWay {
-            try await Runtime.current.time.sleep(for: .milliseconds(100))
-            let now = bookkeeper.current.ended
-            // Without a protection some orders never end; they must not hold up the rest.
-            if now == ended { return }
-            ended = now
-            onProgress(accepted, ended)
+    /// Counts from the rows how orders have ended.
+    func endings() async throws -> (confirmed: Int, cancelled: Int) {
+        var (confirmed, cancelled) = (0, 0)
+        for entry in try await premises.order.table("endings", of: Ending.self).all() {
+            if entry.row.state == .confirmed { confirmed += 1 } else { cancelled += 1 }
         }
+        return (confirmed, cancelled)
+    }
+
+    // MARK: Waiting
+
+    @Sendable private func countEnded() async throws -> Int {
+        // Others may end orders too where several processes share the rows.
+        premises.isLasting ? try await premises.order.rowCount("endings") : bookkeeper.current.ended
     }
 
     /// Waits until no message is under way: nothing to publish, and nothing delivered for a while.
     private func untilAtRest(accepted: Int) async throws {
         let time = Runtime.current.time
-        var last = bookkeeper.current
-        var still = 0
+        let interval: Duration = .milliseconds(premises.isLasting ? 100 : 50)
+        // Deliveries that vanished come again within a fraction of this, and retries wait less long. Where a process ended, what
+        // it had claimed comes again when the leases have run out, and a broker may take a while to notice.
+        let patience = premises.isLasting ? .seconds(10 + 4 * options.lease) : Duration.seconds(2)
+        var last = (movements: bookkeeper.current.movements, ended: try await countEnded())
+        var still: Duration = .zero
         while true {
-            try await time.sleep(for: .milliseconds(50))
-            let now = bookkeeper.current
+            try await time.sleep(for: interval)
+            let now = (movements: bookkeeper.current.movements, ended: try await countEnded())
             onProgress(accepted, now.ended)
-            still = now.movements == last.movements ? still + 1 : 0
+            still = now == last ? still + interval : .zero
             last = now
-            // Deliveries that vanished come again within a fraction of this, and retries wait less long.
-            let isDone = now.ended >= accepted
-            guard still >= (isDone ? 8 : 40) else { continue }
-            var unsent = 0
-            for database in [orderDatabase, paymentDatabase, inventoryDatabase] {
-                unsent += try await database.outboxStore.statistics().unsent
-            }
-            if unsent == 0 || still >= 200 { return }
+            guard still >= (now.ended >= accepted ? .milliseconds(400) : patience) else { continue }
+            if still >= patience * 5 { return }
+            if try await unsent() == 0 { return }
         }
+    }
+
+    private func unsent() async throws -> Int {
+        var unsent = 0
+        for database in [premises.order, premises.payment, premises.inventory] {
+            unsent += try await database.outboxStore.statistics().unsent
+        }
+        return unsent
     }
 }
 

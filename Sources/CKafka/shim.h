@@ -6,5 +6,7 @@
 #endif
 
 #include <librdkafka/rdkafka.h>
+// A broker within the process that can be told to fail; the tests use it.
+#include <librdkafka/rdkafka_mock.h>
 
 #endif

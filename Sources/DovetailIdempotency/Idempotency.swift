@@ -90,9 +90,47 @@ public struct Idempotency<DB: IdempotencyDatabase>: Sendable {
         recordingFailures isAnswer: (any Error) -> Bool = { _ in false },
         _ body: (DB.Transaction) async throws -> Answer
     ) async throws -> Answer {
+        try await replay(key, fingerprint: fingerprint, recordingFailures: isAnswer) {
+        } writing: { _, tx in
+            try await body(tx)
+        }
+    }
+
+    /// Asks somebody else while no transaction is open, and then writes what came of it in a transaction that also records the answer.
+    ///
+    /// For a call to another service whose outcome belongs into the database: the call may take its time, since it holds no lock, and one
+    /// who was too slow with it writes nothing. If the program ends before the commit, a repeat asks again, so hand the key on to
+    /// whatever is asked.
+    ///
+    /// ```swift
+    /// let receipt = try await idempotency.replay(key) {
+    ///     try await gateway.charge(order.cents, key: key.rawValue)
+    /// } writing: { charge, tx in
+    ///     try await ledger.put(charge, at: charge.id, in: tx)
+    ///     return Receipt(charge)
+    /// }
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - key: The request's key.
+    ///   - fingerprint: What the request says, in short, such as a digest of its body.
+    ///   - isAnswer: Whether a failure is recorded and repeated like an answer. Unless it is, a failure leaves the key free.
+    ///   - ask: Asks, and may be slow: the key is kept meanwhile.
+    ///   - write: Writes what came of it, and answers the request. It may run again if its transaction was rolled back.
+    /// - Returns: The answer, or the one recorded before.
+    /// - Throws: What the bodies throw; ``IdempotencyError``; ``DatabaseError`` with
+    ///   ``DatabaseError/Code/leaseLost`` if another took the key over, and then nothing was written.
+    public func replay<Outcome, Answer: Codable & Sendable>(
+        _ key: IdempotencyKey,
+        fingerprint: String = "",
+        recordingFailures isAnswer: (any Error) -> Bool = { _ in false },
+        _ ask: () async throws -> Outcome,
+        writing write: (Outcome, DB.Transaction) async throws -> Answer
+    ) async throws -> Answer {
         try await answer(key, fingerprint: fingerprint, recordingFailures: isAnswer) { token in
-            try await database.withTransaction { tx in
-                let answer = try await body(tx)
+            let outcome = try await ask()
+            return try await database.withTransaction { tx in
+                let answer = try await write(outcome, tx)
                 try await complete(key, token: token, with: Recorded(answer: answer), in: tx)
                 return answer
             }

@@ -10,15 +10,28 @@ let rooms = [
 let package = Package(
     name: "dovetail-benchmarks",
     platforms: [.macOS(.v15)],
+    traits: [.trait(name: "SQLite", description: "Measures SQLite as well; needs the headers of libsqlite3.")],
     dependencies: [
-        .package(name: "dovetail", path: "../.."),
+        .package(
+            name: "dovetail", path: "../..",
+            traits: [.trait(name: "SQLite", condition: .when(traits: ["SQLite"]))]
+        ),
         // Its traits bring in packages that count allocations and retains; `Allocations` counts by itself.
         .package(url: "https://github.com/ordo-one/benchmark.git", exact: "1.38.1", traits: []),
     ],
     targets: [
         .target(
             name: "Workloads",
-            dependencies: rooms.map { .product(name: $0, package: "dovetail") } + ["CFloors"]
+            dependencies: rooms.map { .product(name: $0, package: "dovetail") } + [
+                "CFloors",
+                .product(name: "DovetailSQLite", package: "dovetail", condition: .when(traits: ["SQLite"])),
+                .target(name: "CSQLiteFloors", condition: .when(traits: ["SQLite"])),
+            ]
+        ),
+        .target(
+            name: "CSQLiteFloors",
+            cSettings: [.define("DOVETAIL_SQLITE_FLOORS", .when(traits: ["SQLite"]))],
+            linkerSettings: [.linkedLibrary("sqlite3", .when(traits: ["SQLite"]))]
         ),
         .target(name: "CFloors"),
         .target(name: "CAllocationCounter"),

@@ -5,7 +5,7 @@ import DovetailTesting
 import Synchronization
 
 /// A transport that breaks one promise, to show that a check notices.
-struct BrokenTransport: InjectableTransport {
+struct BrokenTransport: InjectableTransport, BacklogReportingTransport {
     enum Defect: String, CaseIterable, Sendable {
         case dropsHeaders, losesMessages, losesInOverlappingCalls, sleepsThroughArrivals, readsFirstTopicOnly
         case crossesTopics, dropsUndecodable
@@ -16,6 +16,7 @@ struct BrokenTransport: InjectableTransport {
         case countsReleased
         case ignoresRetryDelay, delaysEverything, countsNothing, forgetsLostMembers, retriesWhatWasSettled
         case forgetsUnsettled, reversesUnsettled, closesAllMembers, neverCloses
+        case countsNoBacklog, countsReadersOnly
     }
 
     private let inner: InMemoryTransport
@@ -86,6 +87,14 @@ struct BrokenTransport: InjectableTransport {
             }
         members.add(subscription)
         return BrokenSubscription(subscription, of: inner, members: members, defect: defect)
+    }
+
+    func backlog(of group: ConsumerGroup, on topics: [Topic]) async throws -> Int {
+        switch defect {
+        case .countsNoBacklog: 0
+        case .countsReadersOnly where group.rawValue.hasSuffix("other"): 0
+        default: inner.backlog(of: group, on: topics)
+        }
     }
 
     func inject(_ bytes: Bytes, headers: Headers, into topic: Topic) {

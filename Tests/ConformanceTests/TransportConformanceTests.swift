@@ -40,6 +40,11 @@ struct TransportConformanceTests {
         try await Simulation(seed: 2).run { try await check.verify(on: transport) }
     }
 
+    @Test("Behind a prefix, the in-memory transport conforms", arguments: TransportCheck.allCases)
+    func namespacedConforms(_ check: TransportCheck) async throws {
+        try await check.run { NamespacedTransport(Self.capable(), prefix: "staging.") }
+    }
+
     @Test("Faults that keep the promises do not break them", arguments: TransportCheck.allCases)
     func conformsUnderFaults(_ check: TransportCheck) async throws {
         // Each delivery counts, so a fault that adds one is told apart from a promise that is broken.
@@ -77,6 +82,7 @@ struct TransportConformanceTests {
         (.settlingAgainDoesNothing, .retriesWhatWasSettled), (.unsettledGoesToNextMember, .forgetsUnsettled),
         (.unsettledGoesToNextMember, .reversesUnsettled), (.membersContinueOneAnother, .forgetsUnsettled),
         (.concurrentComingAndGoing, .closesAllMembers), (.closedMemberReceivesNothing, .neverCloses),
+        (.backlogIsCounted, .countsNoBacklog), (.backlogIsCounted, .countsReadersOnly),
     ]
 
     @Test("Each check fails a transport that breaks its promise", arguments: culprits)

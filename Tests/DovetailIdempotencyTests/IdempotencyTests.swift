@@ -251,6 +251,60 @@ struct IdempotencyTests {
         }
     }
 
+    /// The key is taken over while somebody else is asked: what came of it is not written a second time.
+    @Test func oneWhoAskedTooLongWritesNothing() async throws {
+        let desk = Desk()
+        let frozen = FrozenDatabase(inner: desk.database)
+        let slow = Idempotency(in: frozen, scope: "POST /payments", lease: .seconds(10))
+        try await desk.run { () async throws in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    let error = await #expect(throws: DatabaseError.self) {
+                        try await slow.replay("k") {
+                            try await desk.time.sleep(for: .seconds(30))
+                            return 99
+                        } writing: { number, tx in
+                            try await desk.notes.put("late", at: "late", in: tx)
+                            return Receipt(number: number)
+                        }
+                    }
+                    #expect(error?.code == .leaseLost)
+                }
+                group.addTask {
+                    try await desk.time.sleep(for: .seconds(15))
+                    #expect(try await desk.answerInTransaction() == Receipt(number: 1))
+                }
+                try await group.waitForAll()
+            }
+            #expect(try await desk.notes.all().map(\.row) == ["written"])
+        }
+    }
+
+    /// Nobody waits for a lock while another service is asked.
+    @Test func noTransactionIsOpenWhileSomebodyElseIsAsked() async throws {
+        let desk = Desk()
+        try await desk.run { () async throws in
+            let receipt = try await desk.idempotency.replay("k") {
+                // A transaction of the same database would wait for itself if one were open.
+                try await desk.database.withTransaction { tx in
+                    try await desk.notes.put("asked", at: "asked", in: tx)
+                }
+                return 7
+            } writing: { number, tx in
+                try await desk.notes.put("written", at: "written", in: tx)
+                return Receipt(number: number)
+            }
+            #expect(receipt == Receipt(number: 7))
+            #expect(try await desk.notes.all().map(\.key) == ["asked", "written"])
+            let repeated = try await desk.idempotency.replay("k") {
+                0
+            } writing: { _, _ in
+                Receipt(number: 0)
+            }
+            #expect(repeated == receipt)
+        }
+    }
+
     @Test func anAnswerOfAnotherTypeIsNamed() async throws {
         let desk = Desk()
         try await desk.run { () async throws in

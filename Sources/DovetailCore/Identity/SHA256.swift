@@ -241,6 +241,6 @@ extension SHA256 {
         public var description: String { hex }
 
         /// The first 16 bytes as two numbers.
-        var leadingHalves: (high: UInt64, low: UInt64) { (first, second) }
+        package var leadingHalves: (high: UInt64, low: UInt64) { (first, second) }
     }
 }

@@ -31,6 +31,16 @@ public struct MessageError: Error, Sendable, CustomStringConvertible {
 
         /// The name of the code.
         public var description: String { base.rawValue }
+
+        private init(base: Base) {
+            self.base = base
+        }
+
+        /// The code of this name, as a store has kept it; `nil` if there is none.
+        package init?(name: String) {
+            guard let base = Base(rawValue: name) else { return nil }
+            self.base = base
+        }
     }
 
     /// What kind of thing is wrong.

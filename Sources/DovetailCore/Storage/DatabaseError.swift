@@ -10,6 +10,8 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
             case transactionEnded, nestedTransaction, readOnlyTransaction, serializationFailure, deadlock
             case versionConflict, undecodableRow, unencodableRow, leaseLost, unavailable, unsupported,
                 foreignTransaction
+            case locked, full, readOnlyDatabase, corrupt, notADatabase, cannotOpen, closed
+            case constraintViolated, invalidStatement, incompatibleSchema, foreignSchema
         }
         private let base: Base
 
@@ -49,12 +51,47 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
         /// The database does not have what was asked for.
         public static let unsupported = Code(base: .unsupported)
 
+        /// Another program held a lock for longer than this one is willing to wait.
+        public static let locked = Code(base: .locked)
+
+        /// There is no room left where the database is kept.
+        public static let full = Code(base: .full)
+
+        /// The database, or the folder it is in, can be read but not written.
+        public static let readOnlyDatabase = Code(base: .readOnlyDatabase)
+
+        /// What is stored is damaged.
+        public static let corrupt = Code(base: .corrupt)
+
+        /// What was to be opened is something else than a database.
+        public static let notADatabase = Code(base: .notADatabase)
+
+        /// The database cannot be opened as things are, such as when its folder is missing.
+        public static let cannotOpen = Code(base: .cannotOpen)
+
+        /// The database was closed by this program.
+        public static let closed = Code(base: .closed)
+
+        /// A row breaks a rule of its table, such as that a value is unique.
+        public static let constraintViolated = Code(base: .constraintViolated)
+
+        /// A statement is not one that the database can run.
+        public static let invalidStatement = Code(base: .invalidStatement)
+
+        /// The library's tables were made by a release that this one does not know.
+        public static let incompatibleSchema = Code(base: .incompatibleSchema)
+
+        /// The library's tables belong to another service.
+        public static let foreignSchema = Code(base: .foreignSchema)
+
         /// Whether trying the same again can succeed.
         public var isTransient: Bool {
             switch base {
-            case .serializationFailure, .deadlock, .unavailable: true
+            case .serializationFailure, .deadlock, .unavailable, .locked, .full: true
             case .transactionEnded, .nestedTransaction, .readOnlyTransaction, .versionConflict, .undecodableRow,
-                .unencodableRow, .leaseLost, .unsupported, .foreignTransaction:
+                .unencodableRow, .leaseLost, .unsupported, .foreignTransaction, .readOnlyDatabase, .corrupt,
+                .notADatabase, .cannotOpen, .closed, .constraintViolated, .invalidStatement, .incompatibleSchema,
+                .foreignSchema:
                 false
             }
         }

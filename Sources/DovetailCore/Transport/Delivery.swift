@@ -88,6 +88,15 @@ public struct Delivery: Sendable {
         self.attempt = attempt
     }
 
+    /// The same delivery of another content and topic.
+    init(renaming other: Delivery, content: Content, topic: Topic) {
+        id = other.id
+        self.content = content
+        self.topic = topic
+        place = other.place
+        attempt = other.attempt
+    }
+
     /// The message; `nil` if what arrived is none.
     public var envelope: Envelope<Bytes>? {
         if case .envelope(let envelope) = content { envelope } else { nil }

@@ -42,6 +42,7 @@ extension TransportCheck {
         case .membersContinueOneAnother: try await probe.membersContinueOneAnother()
         case .concurrentComingAndGoing: try await probe.concurrentComingAndGoing()
         case .closedMemberReceivesNothing: try await probe.closedMemberReceivesNothing()
+        case .backlogIsCounted: try await probe.backlogIsCounted()
         }
     }
 }

@@ -117,6 +117,11 @@ public enum TransportCheck: String, CaseIterable, Sendable, CustomTestStringConv
     /// A closed member is handed nothing, also if it waits while it is closed; closing again does nothing.
     case closedMemberReceivesNothing
 
+    // MARK: Looking on
+
+    /// What a group has not settled is counted, also before it first reads and while its members have it in hand.
+    case backlogIsCounted
+
     /// The name of the check.
     public var testDescription: String { rawValue }
 
@@ -144,7 +149,11 @@ public enum TransportCheck: String, CaseIterable, Sendable, CustomTestStringConv
     /// - Parameter transport: The transport.
     /// - Returns: `false` if the check would ask for what it does not claim.
     public func applies<T: Transport>(to transport: T) -> Bool {
-        applies(to: transport.capabilities) && (self != .undecodableIsKept || transport is any InjectableTransport)
+        switch self {
+        case .undecodableIsKept: transport is any InjectableTransport
+        case .backlogIsCounted: transport is any BacklogReportingTransport
+        default: applies(to: transport.capabilities)
+        }
     }
 
     /// Whether a transport claims what is checked.

@@ -270,6 +270,10 @@ final class InMemoryTopic: Sendable {
         }
     }
 
+    func backlog(of group: ConsumerGroup) -> Int {
+        monitor.withLock { state in state.groups.first { $0.name == group }?.backlog ?? state.stored }
+    }
+
     var hasPendingWork: Bool {
         monitor.withLock { state in state.groups.contains { $0.backlog > 0 } }
     }

@@ -18,7 +18,7 @@
 ///     try await subscription.settle([.acknowledge(delivery.id)])
 /// }
 /// ```
-public struct InMemoryTransport: Transport {
+public struct InMemoryTransport: BacklogReportingTransport {
     /// How long messages are kept.
     public enum Retention: Sendable, Hashable {
         /// Until every group has read them. A topic that no group has read yet keeps its newest messages, as many as the
@@ -158,6 +158,16 @@ public struct InMemoryTransport: Transport {
             return (topic: topic, group: topic.join(group))
         }
         return InMemorySubscription(topics: joined, engine: engine, fence: fence)
+    }
+
+    /// Counts the messages that a group has not settled.
+    ///
+    /// - Parameters:
+    ///   - group: The group.
+    ///   - topics: The topics it reads.
+    /// - Returns: How many messages; all that are kept in the topics if the group never read them.
+    public func backlog(of group: ConsumerGroup, on topics: [Topic]) -> Int {
+        Set(topics).reduce(0) { $0 + engine.topic($1).backlog(of: group) }
     }
 
     /// Sets what goes wrong from now on.

@@ -62,13 +62,16 @@ final class InMemoryTransportEngine: Sendable {
 
     func publish(_ envelopes: [Envelope<Bytes>], fence: (any EffectFence)?) async throws -> [PublishResult] {
         try fence?.check("publish")
-        var check = PublishCheck(settings: settings, dice: makeDice())
+        var check = PublishCheck(
+            mostMessageBytes: settings.mostMessageBytes, mostHeaderBytes: settings.mostHeaderBytes
+        )
+        var dice = makeDice()
         var results: [PublishResult] = []
         results.reserveCapacity(envelopes.count)
         // Neighbours of the same topic are stored in one step.
         var start = 0
         for index in envelopes.indices {
-            let verdict = check.verdict(on: envelopes[index])
+            let verdict = check.verdict(on: envelopes[index]) { dice?.publishFault() }
             results.append(verdict.result)
             if verdict.isStored, envelopes[start].attributes.topic == envelopes[index].attributes.topic { continue }
             if start < index { try await store(envelopes[start..<index], fence: fence) }

@@ -81,6 +81,19 @@ struct FaultDice: Sendable {
         state = seed
     }
 
+    /// Decides whether a publish fails, and whether the message is stored all the same.
+    mutating func publishFault() -> (TransportError, isStored: Bool)? {
+        guard chance(faults.publishFails) else { return nil }
+        if chance(faults.storedAnyway) {
+            let text = "A fault that was set let the publish time out. Publish the message again."
+            return (TransportError(.timedOut, text), true)
+        }
+        return (
+            TransportError(.unavailable, "A fault that was set made the publish fail. Publish the message again."),
+            false
+        )
+    }
+
     /// Decides with a probability; 0 throws no dice.
     mutating func chance(_ probability: Double) -> Bool {
         probability > 0 && unit() < probability

@@ -140,8 +140,6 @@ final class CheckGate: Sendable {
 
     private let monitor = Monitor(State())
 
-    var isOpen: Bool { monitor.withLock { $0.isOpen } }
-
     func open() {
         monitor.withLock { state in
             state.isOpen = true

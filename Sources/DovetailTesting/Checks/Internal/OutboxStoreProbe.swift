@@ -142,6 +142,7 @@ struct OutboxStoreProbe<DB: OutboxDatabase>: Sendable {
 
     func uncommittedIsNotClaimed() async throws {
         let (appended, looked) = (CheckGate(), CheckGate())
+        let isOver = Shared(false)
         try await probe.together(
             "Claiming beside a writer",
             [
@@ -149,16 +150,18 @@ struct OutboxStoreProbe<DB: OutboxDatabase>: Sendable {
                     try await database.withTransaction { tx in
                         try await store.append([message("a1", key: "a"), message("x")], serializing: false, in: tx)
                         appended.open()
-                        try await looked.wait(atMost: probe.patience.limit / 2)
+                        // Where a claim waits for who writes, it looks only afterwards.
+                        try await looked.wait(atMost: probe.patience.span)
+                        isOver.withLock { $0 = true }
                     }
                 },
                 {
                     try await appended.wait()
                     defer { looked.open() }
-                    // A store may have the claim wait for the writer; then it must see the rows.
                     let claim = try await claim()
                     try probe.require(
-                        claim.rows.isEmpty || looked.isOpen, "Rows were claimed before their transaction had committed."
+                        claim.rows.isEmpty || isOver.withLock { $0 },
+                        "Rows were claimed before their transaction had committed."
                     )
                     try await store.release(claim.rows.map(\.id), token: claim.token)
                 },

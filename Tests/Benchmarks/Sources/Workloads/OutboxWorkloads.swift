@@ -125,14 +125,14 @@ enum OutboxWorkloads {
         }
     }
 
-    private static func messages(_ count: Int, keys: Int) -> [Envelope<Bytes>] {
+    static func messages(_ count: Int, keys: Int) -> [Envelope<Bytes>] {
         let keys = (0..<keys).map { PartitionKey("order-\($0)") }
         return (0..<count).map { Samples.message(payloadBytes: 200, key: keys.isEmpty ? nil : keys[$0 % keys.count]) }
     }
 }
 
 /// Takes everything, keeps nothing, and knows when so many messages have come.
-private final class IdleTransport: Transport {
+final class IdleTransport: Transport {
     let capabilities = TransportCapabilities(ordersPerKey: true)
     private let expected: Int
     private let count = Atomic<Int>(0)

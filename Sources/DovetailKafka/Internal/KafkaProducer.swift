@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if Kafka
+    import CKafka
+    import Dispatch
+    import DovetailCore
+
+    /// The side of a transport that publishes: one client, with a thread that reads its delivery reports.
+    final class KafkaProducer: Sendable {
+        private struct State: Sendable {
+            /// Messages for which librdkafka had no room, in order.
+            var blocked = Line<PublishTicket>()
+            /// How many tasks are in a call of librdkafka.
+            var sending = 0
+            var hasFailed = false
+            var isStopping = false
+            /// Nothing is sent any more.
+            var isClosed = false
+            var hasEnded = false
+            var waiters = WaiterList()
+        }
+
+        private enum Sent {
+            case underWay
+            case noRoom
+            case failed(TransportError)
+        }
+
+        let handle: KafkaHandle
+        private let queue: KafkaQueue
+        private let state = Monitor(State())
+        private let lastSent = DispatchSemaphore(value: 0)
+        private let flushTimeout: Duration
+        private let runtime: Runtime
+
+        init(options: KafkaOptions, settings: KafkaSettings, runtime: Runtime) throws(TransportError) {
+            flushTimeout = settings.closeTimeout
+            self.runtime = runtime
+            // What names and lengths add to a message, and what a batch adds to its messages.
+            let frame = 64 * 1024
+            handle = try KafkaHandle(
+                .producer, options: options,
+                settings: [
+                    ("enable.idempotence", "true"),
+                    ("acks", "all"),
+                    ("message.timeout.ms", "\(settings.publishTimeout.milliseconds)"),
+                    ("message.max.bytes", "\(settings.mostMessageBytes + frame)"),
+                    // The partition of a key is the one that clients in Java choose.
+                    ("partitioner", "murmur2_random"),
+                    // A message of a key waits for the one before it: waiting for company would only hold up both.
+                    ("linger.ms", "0"),
+                    ("queue.buffering.max.messages", "50000"),
+                    ("queue.buffering.max.kbytes", "\(max(131_072, settings.mostMessageBytes / 512))"),
+                ])
+            guard let raw = rd_kafka_queue_get_main(handle.raw) else {
+                handle.destroy()
+                throw TransportError(.unavailable, "librdkafka gave no queue. Free memory and try again.")
+            }
+            queue = KafkaQueue(raw)
+        }
+
+        /// Starts the thread; the producer lives until it is stopped.
+        func start() throws(TransportError) {
+            guard KafkaThread.start({ self.run() }) else {
+                queue.destroy()
+                handle.destroy()
+                throw TransportError(.unavailable, "The system gave no thread to publish with. Try again.")
+            }
+        }
+
+        /// Whether it can no longer publish, so that another one has to.
+        var hasFailed: Bool { state.withLock { $0.hasFailed || $0.isStopping } }
+
+        // MARK: Publishing
+
+        func publish(_ call: PublishCall, _ indices: [Int]) {
+            for index in indices { send(PublishTicket(call, index)) }
+        }
+
+        private enum Admission: Sendable {
+            case admitted, queued, refused
+        }
+
+        private func send(_ ticket: PublishTicket) {
+            if ticket.call.isOver { return }
+            let admission = state.withLock { state -> Admission in
+                if state.isClosed { return .refused }
+                if !state.blocked.isEmpty {
+                    state.blocked.append(ticket)
+                    return .queued
+                }
+                state.sending += 1
+                return .admitted
+            }
+            switch admission {
+            case .queued: return
+            case .refused: return finish(ticket, Self.closed(ticket))
+            case .admitted: break
+            }
+            let sent = produce(ticket)
+            let isLast = state.withLock { state in
+                state.sending -= 1
+                if case .noRoom = sent { state.blocked.append(ticket) }
+                return state.isClosed && state.sending == 0
+            }
+            if isLast { lastSent.signal() }
+            switch sent {
+            case .underWay: break
+            // The report that makes room may have come already.
+            case .noRoom: queue.yield()
+            case .failed(let error): finish(ticket, error)
+            }
+        }
+
+        private func finish(_ ticket: PublishTicket, _ error: TransportError) {
+            // What follows a failed one fails with it, so there is nothing to send next.
+            _ = ticket.call.finish(ticket.index, .failed(error))
+        }
+
+        private static func closed(_ ticket: PublishTicket) -> TransportError {
+            let id = ticket.call.envelopes[ticket.index].attributes.id
+            return TransportError(.closed, "The transport was closed. Publish the message '\(id)' with another one.")
+        }
+
+        private func produce(_ ticket: PublishTicket) -> Sent {
+            guard let record = ticket.call.records[ticket.index] else { return .underWay }
+            let attributes = ticket.call.envelopes[ticket.index].attributes
+            let name: String
+            do { name = try TopicName.name(of: attributes.topic) } catch { return .failed(error) }
+            switch KafkaWriter.produce(record, to: name, opaque: ticket, with: handle.raw) {
+            case RD_KAFKA_RESP_ERR_NO_ERROR: return .underWay
+            case RD_KAFKA_RESP_ERR__QUEUE_FULL: return .noRoom
+            case let code:
+                return .failed(
+                    TransportError(
+                        lookForFailure() ? RD_KAFKA_RESP_ERR__FATAL : code, of: "The message '\(attributes.id)'"))
+            }
+        }
+
+        // MARK: The thread
+
+        private static let pollTime: Int32 = 200
+
+        private func run() {
+            while !state.withLock({ $0.isStopping }) {
+                poll(Self.pollTime)
+                sendBlocked()
+            }
+            let (isSending, blocked) = state.withLock { state in
+                state.isClosed = true
+                var blocked: [PublishTicket] = []
+                while let ticket = state.blocked.popFirst() { blocked.append(ticket) }
+                return (state.sending > 0, blocked)
+            }
+            if isSending { lastSent.wait() }
+            for ticket in blocked { finish(ticket, Self.closed(ticket)) }
+            flush()
+            queue.destroy()
+            handle.destroy()
+            state.withLock { state in
+                state.hasEnded = true
+                return state.waiters.wakeAll()
+            }.resume()
+        }
+
+        private func poll(_ milliseconds: Int32) {
+            guard let event = rd_kafka_queue_poll(queue.raw, milliseconds) else { return }
+            defer { rd_kafka_event_destroy(event) }
+            switch rd_kafka_event_type(event) {
+            case RD_KAFKA_EVENT_DR:
+                while let message = rd_kafka_event_message_next(event) { report(message.pointee) }
+            case RD_KAFKA_EVENT_ERROR:
+                let code = rd_kafka_event_error(event)
+                let text = rd_kafka_event_error_string(event).map { String(cString: $0) } ?? ""
+                handle.reports.add(.trouble(code, text))
+                lookForFailure()
+            default: break
+            }
+            for case .trouble(let code, let text) in handle.reports.take() {
+                runtime.instrument?.record(
+                    KafkaTroubled(group: nil, code: String(cString: rd_kafka_err2name(code)), message: text))
+            }
+        }
+
+        /// Notes if the client can never publish again.
+        @discardableResult
+        private func lookForFailure() -> Bool {
+            var text: [CChar] = [0, 0]
+            let hasFailed = rd_kafka_fatal_error(handle.raw, &text, text.count) != RD_KAFKA_RESP_ERR_NO_ERROR
+            if hasFailed { state.withLock { $0.hasFailed = true } }
+            return hasFailed
+        }
+
+        /// Takes a delivery report.
+        private func report(_ message: rd_kafka_message_t) {
+            guard let opaque = message._private else { return }
+            let ticket = Unmanaged<PublishTicket>.fromOpaque(opaque).takeRetainedValue()
+            var result = PublishResult.published
+            if message.err != RD_KAFKA_RESP_ERR_NO_ERROR {
+                let id = ticket.call.envelopes[ticket.index].attributes.id
+                // What is lost with a client that failed for good can be published with the next one.
+                let code = lookForFailure() ? RD_KAFKA_RESP_ERR__FATAL : message.err
+                result = .failed(TransportError(code, of: "The message '\(id)'", trouble: handle.reports.lastTrouble))
+            }
+            if let next = ticket.call.finish(ticket.index, result) { send(PublishTicket(ticket.call, next)) }
+        }
+
+        private func sendBlocked() {
+            while let ticket = state.withLock({ $0.blocked.first }) {
+                if !ticket.call.isOver {
+                    switch produce(ticket) {
+                    case .noRoom: return
+                    case .underWay: break
+                    case .failed(let error): finish(ticket, error)
+                    }
+                }
+                _ = state.withLock { $0.blocked.popFirst() }
+            }
+        }
+
+        /// Has what is under way sent, for as long as it may take; what is then left fails.
+        private func flush() {
+            let start = runtime.time.monotonic()
+            while rd_kafka_outq_len(handle.raw) > 0, runtime.time.monotonic() - start < flushTimeout { poll(50) }
+            rd_kafka_purge(handle.raw, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
+            for _ in 0..<100 where rd_kafka_outq_len(handle.raw) > 0 { poll(50) }
+        }
+
+        // MARK: The end
+
+        /// Has the client fail for good; for tests.
+        func fail() {
+            rd_kafka_test_fatal_error(handle.raw, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "for a test")
+        }
+
+        /// Has the thread send what is under way, and end.
+        func stop() {
+            state.withLock { $0.isStopping = true }
+            queue.yield()
+        }
+
+        /// Waits until the thread has ended.
+        func waitForEnd() async {
+            _ = try? await state.wait(in: \.waiters) { $0.hasEnded ? () : nil }
+        }
+    }
+#endif

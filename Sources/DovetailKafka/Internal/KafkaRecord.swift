@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DovetailCore
+
+/// What Kafka stores of a message.
+///
+/// Messages are CloudEvents as the [Kafka binding](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md)
+/// has them: written in binary mode, read in binary and in structured mode.
+struct KafkaRecord: Sendable, Hashable {
+    typealias Header = CloudEventsBinaryFormat.Header
+
+    /// What decides about the partition; `nil` if none is named.
+    var key: Bytes?
+    /// The payload; `nil` is not the same as empty, it tells a compacted topic to forget the key.
+    var value: Bytes?
+    /// In order; names may repeat.
+    var headers: [Header]
+
+    private static let format = CloudEventsBinaryFormat(.kafka)
+    /// Where the key of a record that is no message is kept.
+    static let keyHeader = "kafka_key"
+
+    /// What it takes up in memory and on the wire, roughly.
+    var byteCount: Int {
+        headers.reduce((key?.count ?? 0) + (value?.count ?? 0)) { $0 + $1.name.utf8.count + $1.value.utf8.count }
+    }
+}
+
+// MARK: - Writing
+
+extension KafkaRecord {
+    /// - Throws: ``MessageError`` if the envelope would not be a valid event.
+    init(_ envelope: Envelope<Bytes>) throws(MessageError) {
+        try envelope.attributes.validate()
+        let (headers, payload) = try Self.format.encode(envelope)
+        self.init(
+            key: envelope.attributes.partitionKey.map { Bytes($0.rawValue.utf8) }, value: payload, headers: headers)
+    }
+}
+
+// MARK: - Reading
+
+extension KafkaRecord {
+    /// The key by which it keeps its order, also if it is no message.
+    func partitionKey(of content: Delivery.Content) -> PartitionKey? {
+        if case .envelope(let envelope) = content { return envelope.attributes.partitionKey }
+        return key.map { PartitionKey(String(decoding: $0, as: UTF8.self)) }
+    }
+
+    /// The message that it is, or why it is none.
+    func content(from topic: Topic) -> Delivery.Content {
+        do {
+            return .envelope(try envelope(from: topic))
+        } catch {
+            var kept = Self.numbered(headers)
+            if let key, kept[Self.keyHeader] == nil { kept[Self.keyHeader] = Self.text(of: key) }
+            return .undecodable(value ?? [], headers: kept, error)
+        }
+    }
+
+    private func envelope(from topic: Topic) throws(MessageError) -> Envelope<Bytes> {
+        let contentType = headers.first { $0.name.equalsIgnoringASCIICase(CloudEventsHeaderNaming.kafka.contentType) }
+        var envelope: Envelope<Bytes>
+        switch CloudEventsContentMode(contentType: contentType?.value) {
+        case .binary:
+            guard headers.contains(where: { $0.name == "ce_specversion" }) else {
+                throw MessageError(
+                    .invalidCloudEvent,
+                    value == nil
+                        ? "The record in '\(topic)' has no value, as one that deletes its key, and no header "
+                            + "ce_specversion. Reject it, or keep such topics apart from those with messages."
+                        : "The record in '\(topic)' is no CloudEvent: it has no header ce_specversion. Find out what put it there."
+                )
+            }
+            envelope = try Self.format.decode(headers: headers, payload: value ?? [], topic: topic)
+        case .structured:
+            envelope = try CloudEventsJSONFormat().decode(value ?? [], topic: topic)
+        case .batch, .unknown:
+            throw MessageError(
+                .invalidCloudEvent,
+                "The record in '\(topic)' has the content type '\((contentType?.value ?? "").prefix(60))', which cannot be read. "
+                    + "Publish events in binary mode, or as application/cloudevents+json."
+            )
+        }
+        if envelope.attributes.partitionKey == nil, let key, let text = String(validating: key, as: UTF8.self) {
+            envelope.attributes.partitionKey = PartitionKey(text)
+        }
+        takeOver(foreign: headers.filter { !Self.isOfBinding($0.name) }, into: &envelope.attributes)
+        return envelope
+    }
+
+    private static func isOfBinding(_ name: String) -> Bool {
+        name.hasPrefix(CloudEventsHeaderNaming.kafka.prefix)
+            || name.equalsIgnoringASCIICase(CloudEventsHeaderNaming.kafka.contentType)
+    }
+
+    /// Keeps the headers that others put beside those of the event, such as the trace context of their tracing.
+    private func takeOver(foreign: [Header], into attributes: inout EnvelopeAttributes) {
+        if foreign.isEmpty { return }
+        if attributes.trace == nil {
+            attributes.trace = TraceContext.extract(from: foreign.map { (name: $0.name, value: $0.value) })
+        }
+        var own = attributes.headers
+        for header in Self.numbered(foreign) where own[header.name] == nil { own[header.name] = header.value }
+        attributes.headers = own
+    }
+
+    /// Headers of which each name is there once: the second of a name `x` is called `x#2`.
+    private static func numbered(_ headers: [Header]) -> Headers {
+        var counts: [String: Int] = [:]
+        return Headers(
+            headers.map { header in
+                let count = counts[header.name.lowercased(), default: 0] + 1
+                counts[header.name.lowercased()] = count
+                return count == 1 ? header : Header(name: "\(header.name)#\(count)", value: header.value)
+            })
+    }
+
+    /// Bytes as the value of a header: as text if they are text, and otherwise as a
+    /// [data URL](https://www.rfc-editor.org/rfc/rfc2397).
+    static func text(of bytes: some Collection<UInt8>) -> String {
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        var letters = Array("data:;base64,".utf8)
+        Base64.append(Array(bytes), to: &letters)
+        return String(decoding: letters, as: UTF8.self)
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DovetailCore
+import Synchronization
+
+/// The shared part of all handles of one ``SQLDatabase``.
+final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
+    private struct State: Sendable {
+        var isOpening = false
+        var waiters = WaiterList()
+    }
+
+    let pool: Pool
+    let clock: SQLClock
+    let tables: SQLTables
+    /// Is notified when rows were appended to the outbox.
+    let outboxWakeUp = WakeUp()
+    private let settings: SQLSettings
+    private let isOpen = Atomic(false)
+    private let monitor = Monitor(State())
+
+    init(_ pool: Pool, settings: SQLSettings) {
+        self.pool = pool
+        self.settings = settings
+        clock = SQLClock(dialect: pool.dialect, runtime: settings.runtime)
+        tables = SQLTables(prefix: settings.prefix)
+    }
+
+    var id: ObjectIdentifier { ObjectIdentifier(self) }
+    var dialect: SQLDialect { pool.dialect }
+
+    // MARK: Opening
+
+    /// Makes the tables once; after a failure the next call tries again.
+    func open() async throws {
+        if isOpen.load(ordering: .acquiring) { return }
+        try await monitor.wait(in: \.waiters) { state -> Void? in
+            if state.isOpening { return nil }
+            state.isOpening = true
+            return ()
+        }
+        defer {
+            monitor.withLock { state in
+                state.isOpening = false
+                return state.waiters.wakeFirst()
+            }.resume()
+        }
+        if isOpen.load(ordering: .acquiring) { return }
+        try tables.validate()
+        let migration = SQLMigration(tables: tables, dialect: dialect, service: settings.service)
+        try await pool.withConnection(for: .writing) { connection in
+            let transaction = transaction(on: connection, isolation: .serializable)
+            do {
+                try await migration.run(in: transaction)
+                _ = try await transaction.commit()
+            } catch {
+                await transaction.rollBack()
+                throw error
+            }
+        }
+        isOpen.store(true, ordering: .releasing)
+    }
+
+    // MARK: Transactions
+
+    /// Checks that the task can begin a transaction that writes: one inside another would wait for itself.
+    func prepareToWrite() async throws {
+        try Task.checkCancellation()
+        for open in OpenTransaction.current where open.database == id && open.isOpen.load(ordering: .relaxed) {
+            throw DatabaseError(
+                .nestedTransaction,
+                "A transaction was begun inside another of the same database. Pass the outer `tx` on instead."
+            )
+        }
+        try await open()
+    }
+
+    func transaction(on connection: Pool.Connection, isolation: IsolationLevel?) -> SQLTransaction<Pool.Connection> {
+        SQLTransaction(
+            on: connection, of: id, clock: clock, isReadOnly: false, beginning: pool.dialect.begin(isolation)
+        )
+    }
+
+    func readTransaction(on connection: Pool.Connection) -> SQLTransaction<Pool.Connection> {
+        SQLTransaction(on: connection, of: id, clock: clock, isReadOnly: true, beginning: pool.dialect.beginReading)
+    }
+
+    /// Runs the body of a transaction so that another one begun in it is noticed.
+    func marking<Result>(_ body: () async throws -> Result) async throws -> Result {
+        let open = OpenTransaction(database: id)
+        defer { open.isOpen.store(false, ordering: .relaxed) }
+        return try await OpenTransaction.$current.withValue(OpenTransaction.current + [open]) { try await body() }
+    }
+}
+
+/// A transaction that the current task is in.
+private final class OpenTransaction: Sendable {
+    @TaskLocal static var current: [OpenTransaction] = []
+
+    let database: ObjectIdentifier
+    let isOpen = Atomic(true)
+
+    init(database: ObjectIdentifier) {
+        self.database = database
+    }
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DovetailCore
+
+/// Makes the library's tables, and brings older ones to this release's form, within one transaction.
+struct SQLMigration: Sendable {
+    let tables: SQLTables
+    let dialect: SQLDialect
+    let service: String?
+
+    /// What each version adds; the first is version 1.
+    ///
+    /// What was released is never changed.
+    private var steps: [[String]] { [versionOne] }
+
+    /// Brings the tables to the last version.
+    ///
+    /// - Throws: `DatabaseError` with `incompatibleSchema` or `foreignSchema`, or with the code of what failed.
+    func run(in tx: SQLTransaction<some SQLConnection>) async throws {
+        // Programs that start at the same time wait for each other here, and all but the first find the work done.
+        if let lock = dialect.lock { try await tx.execute(lock(SQLTables.lockNumber)) }
+        try await tx.execute(
+            """
+            CREATE TABLE IF NOT EXISTS \(raw: tables.schema) (
+                id \(raw: dialect.integer) PRIMARY KEY, version \(raw: dialect.integer) NOT NULL, service \(raw: dialect.text)
+            )
+            """)
+        let row = try await tx.query("SELECT version, service FROM \(raw: tables.schema) WHERE id = 1").first
+        let version = try row?.integer(0) ?? 0
+        let owner = try row?.optionalText(1)
+        try check(version: version, owner: owner)
+        for step in steps.dropFirst(Int(version)) {
+            for statement in step { try await tx.execute(SQL(raw: statement)) }
+        }
+        guard version < steps.count || (owner == nil && service != nil) else { return }
+        try await tx.execute(
+            """
+            INSERT INTO \(raw: tables.schema) (id, version, service) VALUES (1, \(steps.count), \(owner ?? service))
+            ON CONFLICT (id) DO UPDATE SET version = excluded.version, service = excluded.service
+            """)
+    }
+
+    private func check(version: Int64, owner: String?) throws {
+        guard (0...Int64(steps.count)).contains(version) else {
+            throw DatabaseError(
+                .incompatibleSchema,
+                "The tables '\(tables.prefix)…' are of version \(version), made by a later release of Dovetail; this one knows "
+                    + "versions up to \(steps.count). Use that release or a later one, or another table prefix."
+            )
+        }
+        if let owner, let service, owner != service {
+            throw DatabaseError(
+                .foreignSchema,
+                "The tables '\(tables.prefix)…' belong to the service '\(owner)', and this is '\(service)'. Give each service "
+                    + "a database of its own, or at least its own table prefix."
+            )
+        }
+    }
+
+    private var versionOne: [String] {
+        counters + rows + outbox + idempotency + waitingRoom + deadLetters + bus
+    }
+
+    private var counters: [String] {
+        [
+            "CREATE TABLE \(tables.counters) (name \(dialect.text) PRIMARY KEY, value \(dialect.integer) NOT NULL)\(dialect.keyedTable)"
+        ]
+    }
+
+    private var rows: [String] {
+        [
+            """
+            CREATE TABLE \(tables.rows) (
+                table_name \(dialect.text) NOT NULL, row_key \(dialect.text) NOT NULL,
+                version \(dialect.integer) NOT NULL, content \(dialect.text) NOT NULL,
+                PRIMARY KEY (table_name, row_key)
+            )\(dialect.keyedTable)
+            """
+        ]
+    }
+
+    private var outbox: [String] {
+        let message = """
+            lane \(dialect.integer) NOT NULL, due \(dialect.integer) NOT NULL, attributes \(dialect.text) NOT NULL,
+            payload \(dialect.bytes) NOT NULL
+            """
+        return [
+            """
+            CREATE TABLE \(tables.outbox) (
+                id \(dialect.identity), state \(dialect.integer) NOT NULL DEFAULT 0, retry_at \(dialect.integer),
+                attempts \(dialect.integer) NOT NULL DEFAULT 0, failure \(dialect.text), \(message)
+            )
+            """,
+            "CREATE INDEX \(tables.outbox)_ready ON \(tables.outbox) (state, id, lane) WHERE state = 0",
+            "CREATE INDEX \(tables.outbox)_retry ON \(tables.outbox) (state, retry_at) WHERE state = 1",
+            "CREATE INDEX \(tables.outbox)_queue ON \(tables.outbox) (state, lane, id) WHERE state = 2",
+            "CREATE TABLE \(tables.outboxScheduled) (id \(dialect.identity), \(message))",
+            "CREATE INDEX \(tables.outboxScheduled)_due ON \(tables.outboxScheduled) (due, id)",
+            """
+            CREATE TABLE \(tables.outboxLanes) (
+                lane \(dialect.integer) NOT NULL PRIMARY KEY, due \(dialect.integer) NOT NULL
+            )\(dialect.keyedTable)
+            """,
+            "CREATE INDEX \(tables.outboxLanes)_due ON \(tables.outboxLanes) (due, lane)",
+            """
+            CREATE TABLE \(tables.outboxClaims) (
+                token \(dialect.identity), made_at \(dialect.integer) NOT NULL, expiry \(dialect.integer) NOT NULL, held \(dialect.bytes) NOT NULL
+            )
+            """,
+            """
+            CREATE TABLE \(tables.outboxParked) (
+                id \(dialect.integer) NOT NULL PRIMARY KEY, parked_at \(dialect.integer) NOT NULL
+            )\(dialect.keyedTable)
+            """,
+            "CREATE INDEX \(tables.outboxParked)_at ON \(tables.outboxParked) (parked_at, id)",
+        ]
+    }
+
+    private var idempotency: [String] {
+        [
+            """
+            CREATE TABLE \(tables.keys) (
+                scope \(dialect.text) NOT NULL, key_text \(dialect.text) NOT NULL, expiry \(dialect.integer) NOT NULL,
+                PRIMARY KEY (scope, key_text)
+            )\(dialect.keyedTable)
+            """,
+            "CREATE INDEX \(tables.keys)_expiry ON \(tables.keys) (expiry)",
+            """
+            CREATE TABLE \(tables.requests) (
+                token \(dialect.identity), scope \(dialect.text) NOT NULL, key_text \(dialect.text) NOT NULL,
+                fingerprint \(dialect.text) NOT NULL, lease_end \(dialect.integer) NOT NULL,
+                retention \(dialect.integer) NOT NULL, expiry \(dialect.integer) NOT NULL, answer \(dialect.bytes),
+                UNIQUE (scope, key_text)
+            )
+            """,
+            "CREATE INDEX \(tables.requests)_expiry ON \(tables.requests) (expiry)",
+        ]
+    }
+
+    private var waitingRoom: [String] {
+        [
+            """
+            CREATE TABLE \(tables.waitingLanes) (
+                id \(dialect.identity), consumer \(dialect.text) NOT NULL, lane \(dialect.text) NOT NULL,
+                due \(dialect.integer) NOT NULL, token \(dialect.integer), lease_end \(dialect.integer) NOT NULL,
+                claimable \(dialect.integer) NOT NULL, blocked \(dialect.integer) NOT NULL, UNIQUE (consumer, lane)
+            )
+            """,
+            """
+            CREATE INDEX \(tables.waitingLanes)_claimable
+            ON \(tables.waitingLanes) (consumer, blocked, claimable, id)
+            """,
+            """
+            CREATE TABLE \(tables.waiting) (
+                id \(dialect.identity), consumer \(dialect.text) NOT NULL, lane \(dialect.text) NOT NULL,
+                place \(dialect.integer) NOT NULL, entry \(dialect.text) NOT NULL, since \(dialect.integer) NOT NULL,
+                topic \(dialect.text) NOT NULL, position \(dialect.text) NOT NULL, attempts \(dialect.integer) NOT NULL,
+                failure_type \(dialect.text), failure_message \(dialect.text), attributes \(dialect.text) NOT NULL,
+                payload \(dialect.bytes) NOT NULL, UNIQUE (consumer, lane, entry)
+            )
+            """,
+            "CREATE INDEX \(tables.waiting)_place ON \(tables.waiting) (consumer, lane, place)",
+            "CREATE INDEX \(tables.waiting)_since ON \(tables.waiting) (consumer, since)",
+        ]
+    }
+
+    private var deadLetters: [String] {
+        [
+            """
+            CREATE TABLE \(tables.deadLetters) (
+                number \(dialect.identity), id \(dialect.text) NOT NULL UNIQUE, topic \(dialect.text) NOT NULL,
+                position \(dialect.text) NOT NULL, consumer \(dialect.text) NOT NULL,
+                attempts \(dialect.integer) NOT NULL, reason \(dialect.text) NOT NULL,
+                failure_type \(dialect.text) NOT NULL, failure_message \(dialect.text) NOT NULL,
+                given_up_at \(dialect.text) NOT NULL, attributes \(dialect.text), headers \(dialect.text),
+                error_code \(dialect.text), error_message \(dialect.text), payload \(dialect.bytes) NOT NULL
+            )
+            """
+        ]
+    }
+
+    private var bus: [String] {
+        [
+            """
+            CREATE TABLE \(tables.busMessages) (
+                id \(dialect.identity), topic \(dialect.text) NOT NULL, lane \(dialect.text) NOT NULL,
+                published_at \(dialect.integer) NOT NULL, attributes \(dialect.text), payload \(dialect.bytes) NOT NULL
+            )
+            """,
+            "CREATE INDEX \(tables.busMessages)_topic ON \(tables.busMessages) (topic, id)",
+            "CREATE INDEX \(tables.busMessages)_published ON \(tables.busMessages) (published_at, id)",
+            """
+            CREATE TABLE \(tables.busGroups) (
+                name \(dialect.text) NOT NULL, topic \(dialect.text) NOT NULL, PRIMARY KEY (topic, name)
+            )\(dialect.keyedTable)
+            """,
+            """
+            CREATE TABLE \(tables.busLanes) (
+                id \(dialect.identity), group_name \(dialect.text) NOT NULL, topic \(dialect.text) NOT NULL,
+                lane \(dialect.text) NOT NULL, available_at \(dialect.integer) NOT NULL,
+                token \(dialect.integer) NOT NULL, UNIQUE (group_name, topic, lane)
+            )
+            """,
+            "CREATE INDEX \(tables.busLanes)_available ON \(tables.busLanes) (group_name, topic, available_at, id)",
+            "CREATE INDEX \(tables.busLanes)_token ON \(tables.busLanes) (token, id)",
+            """
+            CREATE TABLE \(tables.busDeliveries) (
+                id \(dialect.identity), lane \(dialect.integer) NOT NULL, message \(dialect.integer) NOT NULL,
+                due \(dialect.integer) NOT NULL, attempts \(dialect.integer) NOT NULL
+            )
+            """,
+            "CREATE INDEX \(tables.busDeliveries)_lane ON \(tables.busDeliveries) (lane, id)",
+            "CREATE INDEX \(tables.busDeliveries)_message ON \(tables.busDeliveries) (message)",
+        ]
+    }
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DovetailCore
+
+/// A transaction of a ``SQLDatabase``, for the library's stores and for statements of one's own.
+///
+/// ```swift
+/// try await database.withTransaction { tx in
+///     try await tx.execute("UPDATE stock SET left = left - 1 WHERE sku = \(sku) AND left > 0")
+///     try await outbox.publish(StockTaken(sku), in: tx)
+/// }
+/// ```
+///
+/// A statement that fails leaves the transaction as it was before that statement where the database allows it, as SQLite does. The
+/// library's own statements may travel with the next one or with the commit; when one of these fails, the transaction cannot
+/// commit any more.
+public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransaction {
+    let database: ObjectIdentifier
+    let dialect: SQLDialect
+    let clock: SQLClock
+    private let connection: Connection
+    private let isReadOnly: Bool
+    private var isEnded = false
+    /// Travels with the first statement, so that a lock is not held before it is needed.
+    private var beginning: SQLStatement?
+    /// Travel with the next statement or with the commit.
+    private var deferred: [SQLStatement] = []
+    /// Why it cannot commit any more.
+    private var failure: (any Error)?
+    private var afterCommitActions: [@Sendable () -> Void] = []
+
+    init(
+        on connection: Connection, of database: ObjectIdentifier, clock: SQLClock, isReadOnly: Bool, beginning: String
+    ) {
+        self.connection = connection
+        self.database = database
+        self.clock = clock
+        self.dialect = clock.dialect
+        self.isReadOnly = isReadOnly
+        self.beginning = SQLStatement(beginning, [])
+    }
+
+    // MARK: Statements
+
+    /// Runs a statement that changes something.
+    ///
+    /// - Parameter sql: The statement.
+    /// - Returns: How many rows it inserted, updated or deleted.
+    /// - Throws: `DatabaseError`: with `constraintViolated` if a row breaks a rule of its table, with `transactionEnded` or
+    ///   `readOnlyTransaction`, or with the code of what failed.
+    @discardableResult
+    public func execute(_ sql: SQL) async throws -> Int {
+        try checkWritable()
+        try sql.checkControlsNoTransaction()
+        return try await run(sql).changes
+    }
+
+    /// Runs a statement that returns rows, a query or one with `RETURNING`.
+    ///
+    /// - Parameter sql: The statement.
+    /// - Returns: Its rows.
+    /// - Throws: `DatabaseError`, as ``execute(_:)`` does.
+    public func query(_ sql: SQL) async throws -> [SQLRow] {
+        try checkUsable()
+        try sql.checkControlsNoTransaction()
+        return try await run(sql).rows
+    }
+
+    /// Has an action run after this transaction has committed.
+    ///
+    /// - Parameter action: Must be quick and must not wait.
+    public func afterCommit(_ action: @escaping @Sendable () -> Void) {
+        afterCommitActions.append(action)
+    }
+
+    /// Has a statement whose result nobody needs run before the next one, or with the commit.
+    func send(_ sql: SQL) throws {
+        try checkWritable()
+        deferred.append(sql.statement(for: dialect))
+    }
+
+    private func run(_ sql: SQL) async throws -> SQLResult {
+        let statement = sql.statement(for: dialect)
+        guard beginning != nil || !deferred.isEmpty else {
+            do {
+                return try await connection.run(statement)
+            } catch {
+                if dialect.failureEndsTransaction { failure = error }
+                throw error
+            }
+        }
+        return try await runDeferred(followedBy: statement)
+    }
+
+    /// Runs what has been put off, and then a statement whose failure is the caller's affair.
+    private func runDeferred(followedBy statement: SQLStatement) async throws -> SQLResult {
+        let statements = (beginning.map { [$0] } ?? []) + deferred + [statement]
+        (beginning, deferred) = (nil, [])
+        let results = await connection.run(statements)
+        guard let last = results.last else {
+            throw DatabaseError(.unavailable, "The connection returned no result. This is a fault of its adapter.")
+        }
+        if case .failure(let error) = last, results.count < statements.count || dialect.failureEndsTransaction {
+            failure = error
+        }
+        return try last.get()
+    }
+
+    // MARK: Checks
+
+    /// Checks that the transaction can be used.
+    func checkUsable() throws {
+        guard !isEnded else {
+            throw DatabaseError(
+                .transactionEnded,
+                "A transaction was used after its body had ended. Do all work with `tx` inside the closure given to "
+                    + "withTransaction, and do not keep it."
+            )
+        }
+        if let failure { throw failure }
+    }
+
+    /// Checks that the transaction can write.
+    func checkWritable() throws {
+        try checkUsable()
+        guard !isReadOnly else {
+            throw DatabaseError(
+                .readOnlyTransaction,
+                "A transaction that only reads was asked to write. Use withTransaction instead of withReadTransaction."
+            )
+        }
+    }
+
+    /// Checks that a store is used with a transaction of its own database.
+    func check(database: ObjectIdentifier) throws {
+        guard database == self.database else {
+            throw DatabaseError(
+                .foreignTransaction,
+                "A transaction was used with a table or store of another database. Make tables, outboxes and the like with "
+                    + "the database whose withTransaction gives the `tx`."
+            )
+        }
+    }
+
+    // MARK: The end
+
+    /// Commits.
+    ///
+    /// - Returns: What is to be run now that it has.
+    /// - Throws: If it cannot commit; then it has to be rolled back.
+    func commit() async throws -> [@Sendable () -> Void] {
+        isEnded = true
+        if let failure { throw failure }
+        if beginning == nil || !deferred.isEmpty {
+            _ = try await runDeferred(followedBy: SQLStatement("COMMIT", []))
+        }
+        return afterCommitActions
+    }
+
+    func rollBack() async {
+        isEnded = true
+        // A transaction that has not begun, or that the database has ended by itself, has nothing to roll back.
+        if beginning == nil { _ = try? await connection.run(SQLStatement("ROLLBACK", [])) }
+    }
+
+    /// The time by the clock of the database or of its settings, in microseconds since 1970.
+    func now() async throws -> Int64 {
+        if let now = clock.runtimeNow { return now }
+        guard let row = try await query("SELECT \(raw: dialect.now)").first else {
+            throw DatabaseError(.unavailable, "The database did not tell the time.")
+        }
+        return try row.integer(0)
+    }
+}
+
+/// The clock of a database's stores.
+struct SQLClock: Sendable {
+    let dialect: SQLDialect
+    let runtime: Runtime?
+
+    /// The time now as a piece of a statement, in microseconds since 1970.
+    var now: SQL { runtimeNow.map { "\($0)" } ?? SQL(raw: dialect.now) }
+
+    /// The time now, unless only the database knows.
+    var runtimeNow: Int64? { runtime?.time.now().microsecondsSinceEpoch }
+
+    /// The time after a span as a piece of a statement.
+    func now(plus span: Duration) -> SQL {
+        if let now = runtimeNow { return "\(now.adding(span))" }
+        return "\(now) + \(span.microseconds)"
+    }
+}
+
+extension Timestamp {
+    var microsecondsSinceEpoch: Int64 { secondsSinceEpoch * 1_000_000 + Int64(nanoseconds) / 1000 }
+
+    init(microsecondsSinceEpoch microseconds: Int64) {
+        var (seconds, rest) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)
+        if rest < 0 { (seconds, rest) = (seconds - 1, rest + 1_000_000) }
+        self.init(secondsSinceEpoch: seconds, nanoseconds: Int32(rest * 1000))
+    }
+}
+
+extension Duration {
+    /// In whole microseconds, rounded up; bounded so that a time of this age of the world can be added without overflow.
+    var microseconds: Int64 {
+        let bound: Int64 = 1 << 62
+        let (seconds, attoseconds) = components
+        guard seconds.magnitude < UInt64(bound / 1_000_000) else { return seconds < 0 ? -bound : bound }
+        let (whole, rest) = attoseconds.quotientAndRemainder(dividingBy: 1_000_000_000_000)
+        return seconds * 1_000_000 + whole + (rest > 0 ? 1 : 0)
+    }
+}
+
+extension Int64 {
+    /// A time in microseconds after a span, or the last there is.
+    func adding(_ span: Duration) -> Int64 {
+        let (sum, overflow) = addingReportingOverflow(span.microseconds)
+        return overflow ? (span < .zero ? .min : .max) : sum
+    }
+}

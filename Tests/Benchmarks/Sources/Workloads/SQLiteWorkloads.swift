@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if SQLite
+    import CSQLiteFloors
+    import DovetailCore
+    import DovetailIdempotency
+    import DovetailOutbox
+    import DovetailSQL
+    import DovetailSQLite
+    import Foundation
+
+    extension Catalogue {
+        static let sqlite = [
+            Comparison(
+                "SQLite, relay", in: .perSecond("rows"), count: 100_000, budget: .timesFloor(2.5),
+                of: SQLiteWorkloads.relay("relay to a transport that does nothing, no keys", keys: 0),
+                over: SQLiteWorkloads.bareDrain
+            ),
+            Comparison(
+                "SQLite, relay, 1,000 keys", in: .perSecond("rows"), count: 100_000, budget: .timesFloor(2.5),
+                of: SQLiteWorkloads.relay("relay to a transport that does nothing, 1,000 keys", keys: 1_000),
+                over: SQLiteWorkloads.bareDrain
+            ),
+            Comparison(
+                "SQLite, relay, a key a row", in: .perSecond("rows"), count: 100_000, budget: .timesFloor(2.5),
+                of: SQLiteWorkloads.relay("relay to a transport that does nothing, a key a row", keys: 100_000),
+                over: SQLiteWorkloads.bareDrain
+            ),
+            Comparison(
+                "SQLite, commit", in: .perSecond("commits"), count: 5_000,
+                of: SQLiteWorkloads.transactions("a transaction that writes a row", .row),
+                over: SQLiteWorkloads.bareCommit("the same in C", addsRow: false)
+            ),
+            Comparison(
+                "SQLite, outbox, append in a transaction", in: .perSecond("commits"), count: 5_000,
+                of: SQLiteWorkloads.transactions("a row and an envelope", .rowAndEnvelope),
+                over: SQLiteWorkloads.transactions("the same transaction without it", .row),
+                SQLiteWorkloads.bareCommit("both rows in C", addsRow: true)
+            ),
+            Comparison(
+                "SQLite, key recorded in a transaction", in: .perSecond("commits"), count: 5_000,
+                of: SQLiteWorkloads.transactions("a row and a key", .rowAndKey),
+                over: SQLiteWorkloads.transactions("the same transaction without it", .row),
+                SQLiteWorkloads.bareCommit("both rows in C", addsRow: true)
+            ),
+        ]
+    }
+
+    /// What the stores cost over what SQLite does by itself, each in a file of its own with `synchronous=FULL`.
+    enum SQLiteWorkloads {
+        /// About what an envelope of these workloads takes in the outbox.
+        private static let rowBytes = 530
+
+        private struct Order: Codable, Sendable {
+            let id: String
+            let sku: String
+            let cents: Int
+        }
+
+        /// A file that is gone when the workload is.
+        private final class File: Sendable {
+            let path = NSTemporaryDirectory() + "/dovetail-benchmark-\(Runtime.current.makeUUID()).db"
+
+            deinit {
+                for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+            }
+        }
+
+        // MARK: Relaying
+
+        static func relay(_ name: String, keys: Int) -> Workload {
+            Workload(name) { count in
+                let file = File()
+                let database = SQLiteDatabase(file.path)
+                let outbox = Outbox(in: database)
+                let envelopes = OutboxWorkloads.messages(count, keys: keys)
+                for start in stride(from: 0, to: count, by: 100) {
+                    try await database.withTransaction { tx in
+                        try await outbox.publish(Array(envelopes[start..<min(start + 100, count)]), in: tx)
+                    }
+                }
+                let transport = IdleTransport(expecting: count)
+                return {
+                    try await withThrowingTaskGroup { group in
+                        group.addTask { try await OutboxRelay(from: database, to: transport).run() }
+                        await transport.untilAllArrived()
+                        group.cancelAll()
+                        // What is in hand is settled before the relay returns, and that is part of the work.
+                        while case .failure(let error)? = await group.nextResult() {
+                            if !(error is CancellationError) { throw error }
+                        }
+                    }
+                    try WorkloadError.check(
+                        try await outbox.statistics().unsent, is: 0, "Messages left in the outbox")
+                    await database.close()
+                    sink(file)
+                }
+            }
+        }
+
+        static let bareDrain = Workload("DELETE … RETURNING in C, batches of 500") { count in
+            let floor = try Floor()
+            try check(floor_sqlite_fill(floor.handle, Int32(count), Int32(rowBytes)))
+            return {
+                var rows: Int32 = 0
+                try check(floor_sqlite_drain(floor.handle, 500, &rows))
+                try WorkloadError.check(Int(rows), is: count, "Rows drained")
+            }
+        }
+
+        // MARK: Committing
+
+        enum Writes: Sendable { case row, rowAndEnvelope, rowAndKey }
+
+        static func transactions(_ name: String, _ writes: Writes) -> Workload {
+            Workload(name) { count in
+                let file = File()
+                let database = SQLiteDatabase(file.path)
+                try await database.open()
+                let orders = database.table("orders", of: Order.self)
+                let outbox = Outbox(in: database)
+                let envelopes = writes == .rowAndEnvelope ? OutboxWorkloads.messages(count, keys: 1_000) : []
+                let keys = (0..<count).map { _ in IdempotencyKey(Runtime.current.makeMessageID().rawValue) }
+                return {
+                    for index in 0..<count {
+                        let order = Order(id: "order-\(index % 1_000)", sku: "book", cents: 1_200)
+                        try await database.withTransaction { tx in
+                            try await orders.put(order, at: order.id, in: tx)
+                            switch writes {
+                            case .row: break
+                            case .rowAndEnvelope: try await outbox.publish(envelopes[index], in: tx)
+                            case .rowAndKey:
+                                _ = try await database.idempotencyStore.record(
+                                    [keys[index]], in: "payments", retention: IdempotencyRetention.standard, in: tx
+                                )
+                            }
+                        }
+                    }
+                    await database.close()
+                    sink(file)
+                }
+            }
+        }
+
+        static func bareCommit(_ name: String, addsRow: Bool) -> Workload {
+            Workload(name) { count in
+                let floor = try Floor()
+                return { try check(floor_sqlite_commit(floor.handle, Int32(count), addsRow ? 1 : 0)) }
+            }
+        }
+
+        // MARK: The floor
+
+        private final class Floor: @unchecked Sendable {
+            // Safe to share: one task uses it.
+            let handle: OpaquePointer
+            private let file = File()
+
+            init() throws {
+                var opened: OpaquePointer?
+                let code = floor_sqlite_open(file.path, &opened)
+                guard let opened, code == 0 else { throw WorkloadError("The floor's file cannot be opened: \(code).") }
+                handle = opened
+            }
+
+            deinit {
+                floor_sqlite_close(handle)
+            }
+        }
+
+        private static func check(_ code: Int32) throws {
+            try WorkloadError.check(code, is: 0, "What SQLite returned")
+        }
+    }
+#else
+    extension Catalogue {
+        /// Needs the trait SQLite.
+        static let sqlite: [Comparison] = []
+    }
+#endif
