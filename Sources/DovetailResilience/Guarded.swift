@@ -2,7 +2,8 @@
 
 /// Guards around a call, in the order written: the first is the outermost.
 ///
-/// The order to remember: each try passes the breaker, takes a permit and has its own time limit.
+/// The order to remember: each try passes the breaker, takes a permit and has its own time limit. <doc:Ordering-guards> tells
+/// what becomes of others.
 ///
 /// ```swift
 /// let pricing = Guarded(by: .retry(.exponential(attempts: 3)), .timeout(.seconds(2)))
@@ -10,8 +11,10 @@
 /// ```
 ///
 /// Written the other way round, the two seconds would be for all three tries together.
+///
+/// It is a guard itself, so that a set of guards that is used in many places can be one of several.
 public struct Guarded: Guard {
-    private let guards: [any Guard]
+    private let outermost: Link?
 
     /// Puts guards around calls.
     ///
@@ -19,7 +22,7 @@ public struct Guarded: Guard {
     public init<each G: Guard>(by guards: repeat each G) {
         var all: [any Guard] = []
         for one in repeat each guards { all.append(one) }
-        self.guards = all
+        outermost = all.reversed().reduce(nil) { inner, one in Link(one, around: inner) }
     }
 
     /// Makes a call through all guards.
@@ -30,35 +33,25 @@ public struct Guarded: Guard {
     public func call<Result: Sendable>(
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
-        try await Self.call(body, through: guards[...])
+        guard let outermost else { return try await body() }
+        return try await outermost.call(body)
     }
 
-    /// Makes a call through all guards, with something else to return when it fails.
+    /// A guard and those inside it.
     ///
-    /// - Parameters:
-    ///   - body: The call.
-    ///   - fallback: Given what came out of the outermost guard. Not asked when the one who called was cancelled.
-    /// - Returns: What the call returned, or else what the fallback returned.
-    /// - Throws: What the fallback throws; `CancellationError` if the one who called was cancelled.
-    public func call<Result: Sendable>(
-        _ body: @escaping @Sendable () async throws -> Result,
-        fallback: (any Error) async throws -> Result
-    ) async throws -> Result {
-        do {
-            return try await call(body)
-        } catch let error as CancellationError where Task.isCancelled {
-            throw error
-        } catch {
-            return try await fallback(error)
-        }
-    }
+    /// By reference, so that a call on its way in carries one pointer and not a list.
+    private final class Link: Sendable {
+        private let one: any Guard
+        private let inner: Link?
 
-    private static func call<Result: Sendable>(
-        _ body: @escaping @Sendable () async throws -> Result, through guards: ArraySlice<any Guard>
-    ) async throws -> Result {
-        guard let outermost = guards.first else { return try await body() }
-        let inner = guards.dropFirst()
-        guard !inner.isEmpty else { return try await outermost.call(body) }
-        return try await outermost.call { try await call(body, through: inner) }
+        init(_ one: any Guard, around inner: Link?) {
+            self.one = one
+            self.inner = inner
+        }
+
+        func call<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
+            guard let inner else { return try await one.call(body) }
+            return try await one.call { try await inner.call(body) }
+        }
     }
 }

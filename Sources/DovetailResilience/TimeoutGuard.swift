@@ -8,7 +8,12 @@ public import DovetailCore
 /// ``ResilienceError/Code/timedOut``: nothing that belongs to the call goes on behind its back. A call that pays no heed to
 /// its cancellation therefore holds the caller up for as long as it likes.
 ///
-/// That the one who called was cancelled is not a timeout: it is what the call makes of it, as a rule a `CancellationError`.
+/// That the one who called was cancelled is not a timeout: it is what the call makes of it, as a rule a `CancellationError`. Of
+/// a cancellation and the end of the time, the first counts. A call that ended by itself, before it was told to stop, ended
+/// in time.
+///
+/// What is called inside learns of the time it has by ``CallDeadline``, and where timeouts are nested the inner one ends no
+/// later than the outer.
 ///
 /// ```swift
 /// let answer = try await Guarded(by: .timeout(.seconds(2))).call { try await api.ask() }
@@ -30,7 +35,7 @@ public struct TimeoutGuard: Guard {
     }
 
     private enum Outcome<Result: Sendable>: Sendable {
-        case ended(Swift.Result<Result, any Error>)
+        case ended(Swift.Result<Result, any Error>, wasToldToStop: Bool)
         case timeIsOver
         case timerCancelled
     }
@@ -44,20 +49,35 @@ public struct TimeoutGuard: Guard {
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
         try Task.checkCancellation()
-        guard limit > .zero else { throw timedOut(cause: nil) }
-        let time = time ?? Runtime.current.time
-        let limit = limit
+        let clock = time ?? Runtime.current.time
+        let start = clock.monotonic()
+        // Instants of two clocks cannot be compared, so that a guard with one of its own stands for itself.
+        let outer = time == nil ? CallDeadline.innermost : nil
+        let deadline = min(start + limit, outer ?? MonotonicInstant(nanoseconds: .max))
+        let allowed = deadline - start
+        guard allowed > .zero else { throw timedOut(after: max(.zero, allowed), cause: nil) }
+        guard time == nil else { return try await call(body, until: deadline, by: clock, allowed: allowed) }
+        return try await CallDeadline.$innermost.withValue(deadline) {
+            try await call(body, until: deadline, by: clock, allowed: allowed)
+        }
+    }
+
+    private func call<Result: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Result,
+        until deadline: MonotonicInstant, by clock: any TimeSource, allowed: Duration
+    ) async throws -> Result {
         let outcome = await withTaskGroup(of: Outcome<Result>.self) { group -> Swift.Result<Result, any Error> in
             group.addTask {
                 do {
-                    return .ended(.success(try await body()))
+                    let result = try await body()
+                    return .ended(.success(result), wasToldToStop: Task.isCancelled)
                 } catch {
-                    return .ended(.failure(error))
+                    return .ended(.failure(error), wasToldToStop: Task.isCancelled)
                 }
             }
             group.addTask {
                 do {
-                    try await time.sleep(for: limit)
+                    try await clock.sleep(until: deadline)
                     return .timeIsOver
                 } catch {
                     return .timerCancelled
@@ -66,13 +86,14 @@ public struct TimeoutGuard: Guard {
             var isOver = false
             for await outcome in group {
                 switch outcome {
-                case .ended(let result):
+                case .ended(let result, let wasToldToStop):
                     group.cancelAll()
-                    guard isOver else { return result }
-                    if case .failure(let error) = result { return .failure(timedOut(cause: error)) }
-                    return .failure(timedOut(cause: nil))
+                    guard isOver, wasToldToStop else { return result }
+                    if case .failure(let error) = result { return .failure(timedOut(after: allowed, cause: error)) }
+                    return .failure(timedOut(after: allowed, cause: nil))
                 case .timeIsOver:
-                    isOver = true
+                    // One who was cancelled before no longer waits for an answer.
+                    isOver = !Task.isCancelled
                     group.cancelAll()
                 case .timerCancelled: break
                 }
@@ -82,12 +103,12 @@ public struct TimeoutGuard: Guard {
         return try outcome.get()
     }
 
-    private func timedOut(cause: (any Error)?) -> ResilienceError {
-        Runtime.current.instrument?.record(CallTimedOut(limit: limit))
+    private func timedOut(after allowed: Duration, cause: (any Error)?) -> ResilienceError {
+        Runtime.current.instrument?.record(CallTimedOut(limit: allowed))
         let isNews = cause.map { !($0 is CancellationError) } ?? false
         return ResilienceError(
             .timedOut,
-            "The call did not end within \(limit). Raise the limit if the other side needs longer, and look at what it waits for.",
+            "The call did not end within \(allowed). Raise the limit if the other side needs longer, and look at what it waits for.",
             cause: isNews ? cause : nil
         )
     }

@@ -5,7 +5,7 @@ import DovetailTesting
 import Testing
 
 /// Each check fails an implementation that breaks its promise, and only a broken one.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct CheckBiteTests {
     private static func failure(of body: @escaping @Sendable () async throws -> Void) async throws -> CheckFailure? {
         try await Simulation(seed: 4).run {

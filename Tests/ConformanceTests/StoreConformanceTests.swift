@@ -21,7 +21,7 @@ private func inVirtualTime(_ body: @escaping @Sendable () async throws -> Void) 
     try await Simulation(seed: 0).run(body)
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct DatabaseConformanceTests {
     @Test("The in-memory database conforms", arguments: DatabaseCheck.allCases)
     func inMemoryConforms(_ check: DatabaseCheck) async throws {
@@ -48,7 +48,7 @@ struct DatabaseConformanceTests {
     }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct OutboxConformanceTests {
     @Test("The in-memory outbox conforms", arguments: OutboxStoreCheck.allCases)
     func inMemoryConforms(_ check: OutboxStoreCheck) async throws {
@@ -64,7 +64,7 @@ struct OutboxConformanceTests {
     }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct IdempotencyConformanceTests {
     @Test("The in-memory idempotency store conforms", arguments: IdempotencyStoreCheck.allCases)
     func inMemoryConforms(_ check: IdempotencyStoreCheck) async throws {
@@ -80,7 +80,7 @@ struct IdempotencyConformanceTests {
     }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct DeadLetterConformanceTests {
     @Test("The in-memory dead letters conform", arguments: DeadLetterStoreCheck.allCases)
     func inMemoryConforms(_ check: DeadLetterStoreCheck) async throws {

@@ -5,7 +5,7 @@ import DovetailCore
 import DovetailTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct WaitingRoomConformanceTests {
     @Test("The in-memory waiting room conforms", arguments: WaitingRoomStoreCheck.allCases)
     func inMemoryConforms(_ check: WaitingRoomStoreCheck) async throws {

@@ -21,7 +21,7 @@ struct SendReminder: Command {
     static let type: MessageType = "shop.reminder.send"
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct CommandTests {
     private func stock(_ world: TestWorld, taking time: Duration = .zero) -> Consumer {
         Consumer("stock", on: world.bus) {

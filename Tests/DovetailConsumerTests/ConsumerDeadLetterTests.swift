@@ -6,7 +6,7 @@ import DovetailSimulation
 import DovetailTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ConsumerDeadLetterTests {
     /// Looks at the transport at the moment in which a letter is captured.
     private struct Watching: DeadLetterSink {

@@ -6,7 +6,7 @@ import DovetailSimulation
 import DovetailTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ConsumerRoutingTests {
     @Test func aRouteTakesAllMinorVersionsOfItsMajorOne() async throws {
         let world = TestWorld()

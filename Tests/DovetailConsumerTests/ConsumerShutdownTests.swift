@@ -7,7 +7,7 @@ import DovetailTesting
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ConsumerShutdownTests {
     /// Runs a consumer and cancels it after a time.
     private func run(_ consumer: Consumer, in world: TestWorld, for time: Duration) async throws {

@@ -6,7 +6,7 @@ import DovetailSimulation
 import DovetailTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct WaitingRoomTests {
     /// What became of messages, in the order in which it did.
     struct Step: Sendable, Hashable {

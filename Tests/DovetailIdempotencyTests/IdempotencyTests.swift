@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 /// Requests with a key, and what a repeat of them gets.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct IdempotencyTests {
     private struct Desk: Sendable {
         let simulation: Simulation

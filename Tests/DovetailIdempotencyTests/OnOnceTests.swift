@@ -8,7 +8,7 @@ import DovetailTesting
 import Testing
 
 /// Routes that handle each message once.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct OnOnceTests {
     /// A service that would charge twice if its handler ran to its end twice.
     private struct Payments: Service {

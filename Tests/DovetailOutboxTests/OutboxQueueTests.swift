@@ -7,7 +7,7 @@ import Testing
 @testable import DovetailOutbox
 
 /// The parts of the in-memory outbox against simple models of them.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct OutboxQueueTests {
     @Test(arguments: 1...10 as ClosedRange<UInt64>)
     func aDequeIsALine(seed: UInt64) {

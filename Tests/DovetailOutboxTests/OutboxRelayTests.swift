@@ -6,7 +6,7 @@ import DovetailTesting
 import Testing
 
 /// How a relay gets messages to the transport, whatever goes wrong meanwhile.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct OutboxRelayTests {
     private static let quick = OutboxRelaySettings(
         retry: .exponential(from: .milliseconds(100), jitter: .none, attempts: 3)

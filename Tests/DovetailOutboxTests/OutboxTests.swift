@@ -6,7 +6,7 @@ import DovetailTesting
 import Testing
 
 /// What is published with a transaction, and what becomes of it.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct OutboxTests {
     @Test func committedEventsArePublished() async throws {
         let world = TestWorld()

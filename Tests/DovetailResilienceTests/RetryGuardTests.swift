@@ -3,35 +3,10 @@
 import DovetailCore
 import DovetailResilience
 import DovetailSimulation
-import Synchronization
 import Testing
 
-@Suite("A retry guard", .timeLimit(.minutes(1)))
+@Suite("A retry guard", .timeLimit(.minutes(10)))
 struct RetryGuardTests {
-    struct Broken: Error, Equatable {
-        var attempt = 0
-    }
-
-    struct Declined: ClassifiedError {
-        var failureClass: FailureClass { .permanent }
-    }
-
-    struct Busy: RetryAfterProviding {
-        let retryAfter: Duration?
-    }
-
-    /// Counts calls from any task.
-    final class Calls: Sendable {
-        private let value = Mutex(0)
-        func add() -> Int {
-            value.withLock {
-                $0 += 1
-                return $0
-            }
-        }
-        var count: Int { value.withLock { $0 } }
-    }
-
     @Test("makes as many attempts as the policy says, waits between them, and throws the last error as it came")
     func attempts() async throws {
         try await Simulation(seed: 1).run {
@@ -66,7 +41,7 @@ struct RetryGuardTests {
             let calls = Calls()
             await #expect(throws: Declined.self) {
                 try await Guarded(by: .retry(.exponential(attempts: 5))).call {
-                    _ = calls.add()
+                    calls.add()
                     throw Declined()
                 }
             }
@@ -87,6 +62,107 @@ struct RetryGuardTests {
         }
     }
 
+    @Test("does not come back sooner than it was asked to, and waits no longer than anyone would", arguments: [20, 21])
+    func longestRetryAfter(seconds: Int) async throws {
+        let recorder = Recorder()
+        try await Simulation(seed: 1, instrument: recorder).run {
+            let calls = Calls()
+            let started = time.monotonic()
+            let guarded = Guarded(by: .retry(.constant(.seconds(1), attempts: 2), longestRetryAfter: .seconds(20)))
+            _ = await Outcome<Int> {
+                try await guarded.call {
+                    if calls.add() == 1 { throw Busy(retryAfter: .seconds(seconds)) }
+                    return 1
+                }
+            }
+            #expect(calls.count == (seconds == 20 ? 2 : 1))
+            #expect(time.monotonic() - started == (seconds == 20 ? .seconds(20) : .zero))
+            #expect(recorder.all(CallGivenUp.self).map(\.reason) == (seconds == 20 ? [] : [.retryAfterTooLong]))
+        }
+    }
+
+    @Test("a wait that an error asks for is no shorter for that than the policy says")
+    func shortRetryAfter() async throws {
+        try await Simulation(seed: 1).run {
+            let calls = Calls()
+            let started = time.monotonic()
+            for asked in [Duration.seconds(2), .seconds(-9), .seconds(Int64.min)] {
+                try await Guarded(by: .retry(.constant(.seconds(5), attempts: 2))).call {
+                    if calls.add() % 2 == 1 { throw Busy(retryAfter: asked) }
+                }
+            }
+            #expect(time.monotonic() - started == .seconds(15))
+        }
+    }
+
+    @Test("tells of each retry and of why there is no other")
+    func events() async throws {
+        let recorder = Recorder()
+        try await Simulation(seed: 1, instrument: recorder).run {
+            for attempts in 1...3 {
+                _ = await Outcome<Int> {
+                    try await Guarded(by: .retry(.constant(.seconds(1), attempts: attempts))).call { throw Broken() }
+                }
+            }
+            _ = await Outcome<Int> {
+                try await Guarded(by: .retry(.constant(.seconds(3), attempts: 9), within: .seconds(5))).call {
+                    throw Broken()
+                }
+            }
+            _ = await Outcome<Int> { try await Guarded(by: .retry(.immediate(attempts: 9))).call { throw Declined() } }
+        }
+        #expect(recorder.all(CallRetried.self).map(\.attempt) == [1, 1, 2, 1])
+        let givenUp = recorder.all(CallGivenUp.self)
+        #expect(givenUp.map(\.attempts) == [1, 2, 3, 2])
+        #expect(givenUp.map(\.reason) == [.attemptsUsedUp, .attemptsUsedUp, .attemptsUsedUp, .noTimeLeft])
+    }
+
+    @Test("does not try again for a caller who was cancelled, whatever the call throws", arguments: 0..<20)
+    func cancelledDuringTheCall(seed: UInt64) async throws {
+        let recorder = Recorder()
+        try await Simulation(seed: seed, instrument: recorder).run {
+            let calls = Calls()
+            let budget = RetryBudget(share: 0, perSecond: 1, window: .seconds(1))
+            let outcome = await withTaskGroup(of: Outcome<Int>.self) { group in
+                group.addTask {
+                    await Outcome {
+                        try await Guarded(by: .retry(.immediate(attempts: 9), budget: budget)).call {
+                            calls.add()
+                            try? await time.sleep(for: .seconds(60))
+                            // As a client does that has an error of its own for it.
+                            throw Broken()
+                        }
+                    }
+                }
+                try? await time.sleep(for: .seconds(5))
+                group.cancelAll()
+                return await group.next()
+            }
+            #expect(outcome == .broken)
+            #expect(calls.count == 1)
+            #expect(budget.remaining(at: time.monotonic()) == 1)
+        }
+        #expect(recorder.all(CallRetried.self).isEmpty)
+        #expect(recorder.all(CallGivenUp.self).isEmpty)
+    }
+
+    @Test("makes no call for a caller who is cancelled already")
+    func cancelledBefore() async throws {
+        try await Simulation(seed: 1).run {
+            let calls = Calls()
+            await withTaskGroup(of: Void.self) { group in
+                group.cancelAll()
+                group.addTask {
+                    let outcome = await Outcome<Int> {
+                        try await Guarded(by: .retry(.immediate(attempts: 3))).call { calls.add() }
+                    }
+                    #expect(outcome == .cancelled)
+                }
+            }
+            #expect(calls.count == 0)
+        }
+    }
+
     @Test("begins no wait that would end after its limit")
     func limit() async throws {
         try await Simulation(seed: 1).run {
@@ -95,7 +171,7 @@ struct RetryGuardTests {
             let started = time.monotonic()
             await #expect(throws: Broken.self) {
                 try await Guarded(by: .retry(.constant(.seconds(4), attempts: 100), within: .seconds(10))).call {
-                    _ = calls.add()
+                    calls.add()
                     throw Broken()
                 }
             }
@@ -114,7 +190,7 @@ struct RetryGuardTests {
                 group.addTask {
                     do {
                         try await Guarded(by: .retry(.constant(.seconds(60), attempts: 9))).call {
-                            _ = calls.add()
+                            calls.add()
                             throw Broken()
                         }
                         return false

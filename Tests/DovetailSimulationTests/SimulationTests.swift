@@ -4,7 +4,7 @@ import DovetailCore
 import DovetailSimulation
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct SimulationTests {
+@Suite(.timeLimit(.minutes(10))) struct SimulationTests {
     // MARK: Determinism
 
     @Test("The same seed gives the same run: tasks, groups, async let, actors, streams, continuations and sleeps")

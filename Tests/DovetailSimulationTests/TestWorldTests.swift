@@ -5,7 +5,7 @@ import DovetailSimulation
 import DovetailTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct TestWorldTests {
+@Suite(.timeLimit(.minutes(10))) struct TestWorldTests {
     private func payments(_ world: TestWorld, handling: Duration = .milliseconds(10)) -> PaymentService {
         PaymentService(database: world.database, bus: world.bus, handling: handling)
     }

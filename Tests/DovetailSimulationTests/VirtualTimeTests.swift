@@ -5,7 +5,7 @@ import DovetailSimulation
 import Testing
 
 /// The clock by itself, moved by hand and with tasks on the ordinary threads.
-@Suite(.timeLimit(.minutes(1))) struct VirtualTimeTests {
+@Suite(.timeLimit(.minutes(10))) struct VirtualTimeTests {
     @Test("Time stands still until it is moved")
     func standsStill() {
         let time = VirtualTime(start: Timestamp(secondsSinceEpoch: 100))

@@ -4,7 +4,7 @@ import DovetailCore
 import DovetailSimulation
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct WorldTests {
+@Suite(.timeLimit(.minutes(10))) struct WorldTests {
     private func shop(
         seed: UInt64, handling: Duration = .milliseconds(10), polls: Duration? = nil
     ) -> World {

@@ -36,7 +36,7 @@ struct HouseExampleTests {
         let cents: Int
     }
 
-    @Test("an order is saved and announced together, and charged once", .timeLimit(.minutes(1)))
+    @Test("an order is saved and announced together, and charged once", .timeLimit(.minutes(10)))
     func order() async throws {
         try await Simulation(seed: 3).run {
             let database = InMemoryDatabase()
@@ -78,7 +78,7 @@ struct HouseExampleTests {
 
     struct Unavailable: Error {}
 
-    @Test("a guarded call is retried, and falls back when nothing helps", .timeLimit(.minutes(1)))
+    @Test("a guarded call is retried, and falls back when nothing helps", .timeLimit(.minutes(10)))
     func guarded() async throws {
         try await Simulation(seed: 3).run {
             let tries = Mutex(0)

@@ -23,7 +23,7 @@ struct PaymentSucceeded: Event {
 
 @Suite("The quick start of the README")
 struct QuickStartTests {
-    @Test("charges the order once", .timeLimit(.minutes(1)))
+    @Test("charges the order once", .timeLimit(.minutes(10)))
     func quickStart() async throws {
         let charges = Mutex<[String]>([])
         try await Simulation(seed: 1).run {

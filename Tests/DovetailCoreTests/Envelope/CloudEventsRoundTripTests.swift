@@ -80,7 +80,7 @@ import Testing
         }
     }
 
-    @Test("An event that ends too early is an error at every place", .timeLimit(.minutes(1)))
+    @Test("An event that ends too early is an error at every place", .timeLimit(.minutes(10)))
     func truncated() throws {
         var envelopes = RandomEnvelopes(seed: 5)
         for _ in 0..<4 {
@@ -93,7 +93,7 @@ import Testing
         }
     }
 
-    @Test("Damaged bytes give an envelope or an error", .timeLimit(.minutes(1)), arguments: 0..<4 as Range<UInt64>)
+    @Test("Damaged bytes give an envelope or an error", .timeLimit(.minutes(10)), arguments: 0..<4 as Range<UInt64>)
     func damaged(seed: UInt64) throws {
         var envelopes = RandomEnvelopes(seed: 1000 + seed)
         var (read, refused) = (0, 0)
@@ -127,7 +127,7 @@ import Testing
     }
 
     @Test(
-        "Damaged headers give an envelope or an error", .timeLimit(.minutes(1)),
+        "Damaged headers give an envelope or an error", .timeLimit(.minutes(10)),
         arguments: [CloudEventsHeaderNaming.kafka, .http, .amqp])
     func damagedHeaders(naming: CloudEventsHeaderNaming) throws {
         let format = CloudEventsBinaryFormat(naming)

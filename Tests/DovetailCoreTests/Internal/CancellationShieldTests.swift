@@ -4,7 +4,7 @@ import DovetailCore
 import DovetailSimulation
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct CancellationShieldTests {
     @Test func theBodyDoesNotSeeTheCancellationOfTheCaller() async throws {
         try await Simulation(seed: 1).run {

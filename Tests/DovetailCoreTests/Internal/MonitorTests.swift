@@ -4,7 +4,7 @@ import Testing
 
 @testable import DovetailCore
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct MonitorTests {
     private struct State: Sendable {
         var tokens = 0

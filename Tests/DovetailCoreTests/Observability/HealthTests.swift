@@ -52,7 +52,7 @@ import Testing
         #expect(one.merging(Health()) == one)
     }
 
-    @Test("All parts are asked; one that throws is named with its reason, redacted", .timeLimit(.minutes(1)))
+    @Test("All parts are asked; one that throws is named with its reason, redacted", .timeLimit(.minutes(10)))
     func gathering() async {
         struct Part: HealthReporting {
             let report: Health?

@@ -70,7 +70,7 @@ import Testing
             lines.all == [#"{"time":"2001-02-03T04:05:06Z","event":"probe.event","attributes":{"x":"*"}}"#])
     }
 
-    @Test("Lines to a file are whole, also when many tasks write", .timeLimit(.minutes(1)))
+    @Test("Lines to a file are whole, also when many tasks write", .timeLimit(.minutes(10)))
     func file() async throws {
         let url = FileManager.default.temporaryDirectory.appending(path: "dovetail-lines-\(UUID().uuidString)")
         try Data().write(to: url)

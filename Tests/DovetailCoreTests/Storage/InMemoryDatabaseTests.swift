@@ -6,7 +6,7 @@ import Synchronization
 import Testing
 
 /// What the in-memory database promises beyond what every database does.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct InMemoryDatabaseTests {
     private final class Log<Element: Sendable>: Sendable {
         private let elements = Mutex<[Element]>([])

@@ -13,7 +13,7 @@ import Testing
     import Musl
 #endif
 
-@Suite(.timeLimit(.minutes(1)), .serialized)
+@Suite(.timeLimit(.minutes(10)), .serialized)
 struct ServicesTests {
     final class Log: Sendable {
         private struct State: Sendable {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import DovetailCore
 
-@Suite("In-memory transport: deliveries", .timeLimit(.minutes(1)))
+@Suite("In-memory transport: deliveries", .timeLimit(.minutes(10)))
 struct InMemoryDeliveryTests {
     @Test("A key has the same partition in every process")
     func partitionsAreStable() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import DovetailCore
 
-@Suite("In-memory transport: publishing and memory", .timeLimit(.minutes(1)))
+@Suite("In-memory transport: publishing and memory", .timeLimit(.minutes(10)))
 struct InMemoryPublishTests {
     @Test("Publishing waits while a group lags, and goes on in the order of those who wait")
     func publishingWaits() async throws {

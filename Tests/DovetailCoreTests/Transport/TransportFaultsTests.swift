@@ -5,7 +5,7 @@ import Testing
 
 @testable import DovetailCore
 
-@Suite("In-memory transport: faults", .timeLimit(.minutes(1)))
+@Suite("In-memory transport: faults", .timeLimit(.minutes(10)))
 struct TransportFaultsTests {
     /// Everything that a run can show: what was stored, and each delivery with its time.
     private struct Outcome: Sendable, Equatable {

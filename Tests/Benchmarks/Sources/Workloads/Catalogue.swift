@@ -79,6 +79,22 @@ public enum Catalogue {
 
     private static let guards = [
         Comparison(
+            "Call through three guards", in: .nanoseconds, count: 500_000,
+            of: ResilienceWorkloads.throughThree, over: ResilienceWorkloads.bareCall
+        ),
+        Comparison(
+            "Call with retries on a budget", in: .nanoseconds, count: 500_000,
+            of: ResilienceWorkloads.budgeted, over: ResilienceWorkloads.clockAndLock, ResilienceWorkloads.bareCall
+        ),
+        Comparison(
+            "Call with a rate limit", in: .nanoseconds, count: 500_000,
+            of: ResilienceWorkloads.rateLimited, over: ResilienceWorkloads.clockAndLock, ResilienceWorkloads.bareCall
+        ),
+        Comparison(
+            "Call with a hedge", in: .nanoseconds, count: 50_000,
+            of: ResilienceWorkloads.hedged, over: ResilienceWorkloads.race, ResilienceWorkloads.bareCall
+        ),
+        Comparison(
             "Call with retries", in: .nanoseconds, count: 500_000,
             of: ResilienceWorkloads.retried, over: ResilienceWorkloads.bareCall
         ),
@@ -223,7 +239,11 @@ public enum Catalogue {
         Allocating(IdentityWorkloads.parseTime),
         Allocating(IdentityWorkloads.sha256(200), atMost: 0),
         Allocating(ResilienceWorkloads.bareCall, atMost: 0),
+        Allocating(ResilienceWorkloads.throughThree),
         Allocating(ResilienceWorkloads.retried),
+        Allocating(ResilienceWorkloads.budgeted),
+        Allocating(ResilienceWorkloads.rateLimited),
+        Allocating(ResilienceWorkloads.hedged),
         // Last, because timers that are left behind allocate when their time comes.
         Allocating(ResilienceWorkloads.retriedAndTimed),
         Allocating(ResilienceWorkloads.race),

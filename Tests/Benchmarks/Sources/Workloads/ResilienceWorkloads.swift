@@ -2,6 +2,7 @@
 
 import DovetailCore
 import DovetailResilience
+import Synchronization
 
 /// What guards add to a call that succeeds at once.
 enum ResilienceWorkloads {
@@ -24,6 +25,43 @@ enum ResilienceWorkloads {
         "a call with retries and a time limit",
         by: Guarded(by: .retry(.exponential(attempts: 3)), .timeout(limit))
     )
+
+    static let budgeted = guarded(
+        "a call with retries on a budget", by: Guarded(by: .retry(.exponential(attempts: 3), budget: RetryBudget()))
+    )
+
+    /// A rate that is never reached, so that what is paid for is to find that out.
+    static let rateLimited = guarded("a call with a rate limit", by: Guarded(by: RateLimiter(1_000_000_000)))
+
+    static let hedged = guarded("a call with a hedge", by: Guarded(by: .hedge(after: limit)))
+
+    /// Guards that do nothing, so that what is paid for is to go through them.
+    static let throughThree = guarded(
+        "a call through three guards", by: Guarded(by: Transparent(), Transparent(), Transparent())
+    )
+
+    private struct Transparent: Guard {
+        func call<Result: Sendable>(
+            _ body: @escaping @Sendable () async throws -> Result
+        ) async throws -> Result {
+            try await body()
+        }
+    }
+
+    /// What a rate limit needs at least: a clock reading and a change under a lock.
+    static let clockAndLock = Workload("a clock reading and a lock") { count in
+        let last = Mutex<Int64>(0)
+        return {
+            let time = SystemTime()
+            var sum = 0
+            for index in 0..<count {
+                let now = time.monotonic().nanoseconds
+                last.withLock { $0 = max($0, now) }
+                sum &+= try await answer(index)
+            }
+            try check(sum, count)
+        }
+    }
 
     /// What a time limit needs at least in structured concurrency: a child task for the call and one that sleeps.
     static let race = Workload("a race of two child tasks") { count in
