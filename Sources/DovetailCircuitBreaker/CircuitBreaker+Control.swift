@@ -18,7 +18,7 @@ extension CircuitBreaker {
         let (core, admission) = reading { $0.admit(at: $1) }
         guard case .rejected(let state, let retryAfter) = admission else { return nil }
         return CircuitBreakerError(
-            .notPermitted, breaker: name, state: state, retryAfter: retryAfter, cause: core.lastFailure)
+            .notPermitted, breaker: name, key: key, state: state, retryAfter: retryAfter, cause: core.lastFailure)
     }
 
     /// What the breaker has counted, as of now.
@@ -44,7 +44,7 @@ extension CircuitBreaker {
             let old = core.state
             return core.request(state, for: nil, at: moment).map { ($0, old) }
         }
-        guard isDone else { throw CircuitBreakerError(.illegalTransition, breaker: name, state: old) }
+        guard isDone else { throw CircuitBreakerError(.illegalTransition, breaker: name, key: key, state: old) }
     }
 
     /// Opens the breaker by hand for a span of time, once; after that the settings hold again.
@@ -115,7 +115,7 @@ extension CircuitBreaker {
     /// The core as of now.
     private func read() -> BreakerCore {
         reading { core, moment -> BreakerCore.Step<Void> in
-            guard let moment else { return .asks(attempt: core.attempt) }
+            guard let moment else { return .asks(attempt: nil) }
             return core.advance(to: moment).map { .asks(attempt: $0) } ?? .done(())
         }.core
     }
@@ -132,8 +132,7 @@ extension CircuitBreaker {
             switch body(&core, moment) {
             case .done(let value): return (core, value)
             case .asks(let attempt):
-                let wait = core.limits.settings.openWait.duration(attempt: attempt, random: runtime.random)
-                moment = BreakerCore.Moment(now: now, attempt: attempt, wait: wait)
+                moment = answer(to: attempt, under: core.limits, at: now)
             }
         }
     }
@@ -144,6 +143,6 @@ extension CircuitBreaker: HealthReporting {
     ///
     /// - Returns: The report.
     public func health() -> Health {
-        Health(breakers: [name: state.description])
+        Health(breakers: [key.map { "\(name)[\($0)]" } ?? name: state.description])
     }
 }

@@ -46,6 +46,9 @@ public final class CircuitBreaker: Guard {
     /// The name that errors and events carry.
     public let name: String
 
+    /// Which of the breakers of a ``KeyedCircuitBreaker`` it is; `nil` if it is none of those.
+    public let key: String?
+
     let runtime: Runtime
     let classifier: OutcomeClassifier
     private let isSystemTime: Bool
@@ -72,15 +75,16 @@ public final class CircuitBreaker: Guard {
         classifier: OutcomeClassifier = OutcomeClassifier(),
         runtime: Runtime? = nil
     ) {
-        self.init(name, BreakerLimits(settings), state, classifier, runtime ?? .current)
+        self.init(name, key: nil, BreakerLimits(settings), state, classifier, runtime ?? .current)
     }
 
     init(
-        _ name: String, _ limits: BreakerLimits, _ state: CircuitBreakerState, _ classifier: OutcomeClassifier,
+        _ name: String, key: String?, _ limits: BreakerLimits, _ state: CircuitBreakerState, _ classifier: OutcomeClassifier,
         _ runtime: Runtime
     ) {
         let core = BreakerCore(limits, startingAs: state)
         self.name = name
+        self.key = key
         self.runtime = runtime
         self.classifier = classifier
         isSystemTime = runtime.time is SystemTime
@@ -250,9 +254,9 @@ public final class CircuitBreaker: Guard {
         case .permitted(let ticket):
             return Ticket(generation: ticket.generation, start: isTimed ? instant.nanoseconds : .min)
         case .rejected(let state, let retryAfter):
-            runtime.instrument?.record(CircuitBreakerRejected(breaker: name, state: state, retryAfter: retryAfter))
+            runtime.instrument?.record(CircuitBreakerRejected(breaker: name, key: key, state: state, retryAfter: retryAfter))
             throw CircuitBreakerError(
-                .notPermitted, breaker: name, state: state, retryAfter: retryAfter, cause: cause)
+                .notPermitted, breaker: name, key: key, state: state, retryAfter: retryAfter, cause: cause)
         }
     }
 
@@ -275,7 +279,7 @@ public final class CircuitBreaker: Guard {
         at instant: MonotonicInstant? = nil,
         _ body: (inout BreakerCore, BreakerCore.Moment?) -> BreakerCore.Step<Value>
     ) -> Value {
-        var moment = instant.map { BreakerCore.Moment(now: $0, attempt: -1, wait: .zero) }
+        var moment = instant.map { BreakerCore.Moment(now: $0) }
         let isHeard = runtime.instrument != nil
         while true {
             let (step, mustReport) = locked.withLock { locked in
@@ -290,12 +294,17 @@ public final class CircuitBreaker: Guard {
             switch step {
             case .done(let value): return value
             case .asks(let attempt):
-                let wait = locked.withLock { $0.core.limits }.settings.openWait
-                moment = BreakerCore.Moment(
-                    now: instant ?? now(), attempt: attempt,
-                    wait: wait.duration(attempt: attempt, random: runtime.random))
+                moment = answer(
+                    to: attempt, under: locked.withLock { $0.core.limits }, at: moment?.now ?? now())
             }
         }
+    }
+
+    /// What the core asked for.
+    func answer(to attempt: Int?, under limits: BreakerLimits, at now: MonotonicInstant) -> BreakerCore.Moment {
+        guard let attempt else { return BreakerCore.Moment(now: now) }
+        let wait = limits.settings.openWait.duration(attempt: attempt, random: runtime.random)
+        return BreakerCore.Moment(now: now, attempt: attempt, wait: wait)
     }
 
     /// Lets calls see what has become of the core.
@@ -316,6 +325,27 @@ public final class CircuitBreaker: Guard {
         }
     }
 
+    /// What decides whether it can be forgotten.
+    struct Rest: Sendable {
+        let isClosed: Bool
+        /// Whether it cannot be told from a new one.
+        let isLikeNew: Bool
+        /// Whether calls stay in its window however old they are.
+        let isCounting: Bool
+        /// How many calls have ended, to be compared with another look.
+        let ended: UInt32
+    }
+
+    /// Looks at it without a clock or anything else of others.
+    func rest(at now: MonotonicInstant) -> Rest {
+        var core = copyOfCore()
+        guard case .closed = core.phase else { return Rest(isClosed: false, isLikeNew: false, isCounting: false, ended: 0) }
+        _ = core.advance(to: BreakerCore.Moment(now: now))
+        return Rest(
+            isClosed: true, isLikeNew: core.isLikeNew, isCounting: core.window.end == nil,
+            ended: UInt32(truncatingIfNeeded: core.totals.ended))
+    }
+
     /// Tells of what happened, in order, with no lock held.
     ///
     /// One task at a time does so; what happens meanwhile, also through those who are told, it tells of next.
@@ -328,13 +358,14 @@ public final class CircuitBreaker: Guard {
     private func tell(of change: BreakerChange, _ listeners: [ReportQueue.Listener]) {
         switch change {
         case .transition(let from, let to, let reason, let figures):
-            let event = CircuitBreakerTransitioned(breaker: name, from: from, to: to, reason: reason, figures: figures)
+            let event = CircuitBreakerTransitioned(
+                breaker: name, key: key, from: from, to: to, reason: reason, figures: figures)
             runtime.instrument?.record(event)
             for listener in listeners { listener.body(event) }
         case .reset(let state):
-            runtime.instrument?.record(CircuitBreakerReset(breaker: name, state: state))
+            runtime.instrument?.record(CircuitBreakerReset(breaker: name, key: key, state: state))
         case .exceeded(let reason, let figures):
-            runtime.instrument?.record(CircuitBreakerExceeded(breaker: name, reason: reason, figures: figures))
+            runtime.instrument?.record(CircuitBreakerExceeded(breaker: name, key: key, reason: reason, figures: figures))
         }
     }
 

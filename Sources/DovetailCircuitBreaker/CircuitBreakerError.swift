@@ -39,6 +39,9 @@ public struct CircuitBreakerError: Error, CallNotAttempted, Sendable, CustomStri
     /// The name of the breaker.
     public let breaker: String
 
+    /// Which of the breakers of that name it is; `nil` if there is one.
+    public let key: String?
+
     /// The state it was in.
     public let state: CircuitBreakerState
 
@@ -53,15 +56,17 @@ public struct CircuitBreakerError: Error, CallNotAttempted, Sendable, CustomStri
     /// - Parameters:
     ///   - code: What kind of error it is.
     ///   - breaker: The name of the breaker.
+    ///   - key: Which of the breakers of that name it is; `nil` if there is one.
     ///   - state: The state it was in.
     ///   - retryAfter: How long it will reject all calls; `nil` if that depends on something else than time.
     ///   - cause: The last failure that the breaker has seen.
     public init(
-        _ code: Code, breaker: String, state: CircuitBreakerState, retryAfter: Duration? = nil,
+        _ code: Code, breaker: String, key: String? = nil, state: CircuitBreakerState, retryAfter: Duration? = nil,
         cause: (any Error)? = nil
     ) {
         self.code = code
         self.breaker = breaker
+        self.key = key
         self.state = state
         self.retryAfter = retryAfter
         self.cause = cause
@@ -69,17 +74,18 @@ public struct CircuitBreakerError: Error, CallNotAttempted, Sendable, CustomStri
 
     /// What happened and what to do about it.
     public var message: String {
+        let which = key.map { "\(breaker)[\($0)]" } ?? breaker
         if code == .illegalTransition {
-            return "Circuit breaker \"\(breaker)\" is \(state) and cannot become half-open. Open it first, with a wait of zero "
+            return "Circuit breaker \"\(which)\" is \(state) and cannot become half-open. Open it first, with a wait of zero "
                 + "if probes are to go through at once."
         }
         return switch state {
         case .halfOpen:
-            "Circuit breaker \"\(breaker)\" is half-open and all its probes are taken. Use something else, or try again soon."
+            "Circuit breaker \"\(which)\" is half-open and all its probes are taken. Use something else, or try again soon."
         case .forcedOpen:
-            "Circuit breaker \"\(breaker)\" was opened by hand. Close it when calls may be made again."
+            "Circuit breaker \"\(which)\" was opened by hand. Close it when calls may be made again."
         default:
-            "Circuit breaker \"\(breaker)\" is \(state). Use something else, or try again"
+            "Circuit breaker \"\(which)\" is \(state). Use something else, or try again"
                 + (retryAfter.map { " in \($0)." } ?? " later.")
         }
     }

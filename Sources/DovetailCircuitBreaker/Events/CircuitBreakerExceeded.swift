@@ -12,6 +12,9 @@ public struct CircuitBreakerExceeded: InstrumentEvent, Hashable {
     /// The name of the breaker.
     public let breaker: String
 
+    /// Which of the breakers of that name it is; `nil` if there is one.
+    public let key: String?
+
     /// Why it would have opened.
     public let reason: TransitionReason
 
@@ -22,10 +25,12 @@ public struct CircuitBreakerExceeded: InstrumentEvent, Hashable {
     ///
     /// - Parameters:
     ///   - breaker: The name of the breaker.
+    ///   - key: Which of the breakers of that name it is; `nil` if there is one.
     ///   - reason: Why it would have opened.
     ///   - figures: What had been counted.
-    public init(breaker: String, reason: TransitionReason, figures: CallFigures) {
+    public init(breaker: String, key: String? = nil, reason: TransitionReason, figures: CallFigures) {
         self.breaker = breaker
+        self.key = key
         self.reason = reason
         self.figures = figures
     }
@@ -38,10 +43,11 @@ public struct CircuitBreakerExceeded: InstrumentEvent, Hashable {
         visit("dovetail.breaker.reason", reason.description)
     }
 
-    /// What had been counted.
+    /// Which breaker it is, and what had been counted.
     ///
     /// - Parameter visit: Called with the name and the value of each.
     public func visitDetails(_ visit: (_ name: StaticString, _ value: String) -> Void) {
+        if let key { visit("dovetail.breaker.key", key) }
         figures.visit(visit)
     }
 }

@@ -10,6 +10,9 @@ public struct CircuitBreakerRejected: InstrumentEvent, Hashable {
     /// The name of the breaker.
     public let breaker: String
 
+    /// Which of the breakers of that name it is; `nil` if there is one.
+    public let key: String?
+
     /// The state it was in.
     public let state: CircuitBreakerState
 
@@ -20,10 +23,12 @@ public struct CircuitBreakerRejected: InstrumentEvent, Hashable {
     ///
     /// - Parameters:
     ///   - breaker: The name of the breaker.
+    ///   - key: Which of the breakers of that name it is; `nil` if there is one.
     ///   - state: The state it was in.
     ///   - retryAfter: How long it will reject all calls.
-    public init(breaker: String, state: CircuitBreakerState, retryAfter: Duration?) {
+    public init(breaker: String, key: String? = nil, state: CircuitBreakerState, retryAfter: Duration?) {
         self.breaker = breaker
+        self.key = key
         self.state = state
         self.retryAfter = retryAfter
     }
@@ -36,10 +41,11 @@ public struct CircuitBreakerRejected: InstrumentEvent, Hashable {
         visit("dovetail.breaker.state", state.description)
     }
 
-    /// How long it will reject all calls.
+    /// Which breaker it is, and how long it will reject all calls.
     ///
-    /// - Parameter visit: Called with the name and the value.
+    /// - Parameter visit: Called with the name and the value of each.
     public func visitDetails(_ visit: (_ name: StaticString, _ value: String) -> Void) {
+        if let key { visit("dovetail.breaker.key", key) }
         if let retryAfter { visit("dovetail.breaker.retry_after", "\(retryAfter.inSeconds)") }
     }
 }

@@ -10,6 +10,9 @@ public struct CircuitBreakerReset: InstrumentEvent, Hashable {
     /// The name of the breaker.
     public let breaker: String
 
+    /// Which of the breakers of that name it is; `nil` if there is one.
+    public let key: String?
+
     /// The state it is in.
     public let state: CircuitBreakerState
 
@@ -17,9 +20,11 @@ public struct CircuitBreakerReset: InstrumentEvent, Hashable {
     ///
     /// - Parameters:
     ///   - breaker: The name of the breaker.
+    ///   - key: Which of the breakers of that name it is; `nil` if there is one.
     ///   - state: The state it is in.
-    public init(breaker: String, state: CircuitBreakerState) {
+    public init(breaker: String, key: String? = nil, state: CircuitBreakerState) {
         self.breaker = breaker
+        self.key = key
         self.state = state
     }
 
@@ -29,5 +34,12 @@ public struct CircuitBreakerReset: InstrumentEvent, Hashable {
     public func visitDimensions(_ visit: (_ name: StaticString, _ value: String) -> Void) {
         visit("dovetail.breaker.name", breaker)
         visit("dovetail.breaker.state", state.description)
+    }
+
+    /// Which breaker it is.
+    ///
+    /// - Parameter visit: Called with the name and the value.
+    public func visitDetails(_ visit: (_ name: StaticString, _ value: String) -> Void) {
+        if let key { visit("dovetail.breaker.key", key) }
     }
 }

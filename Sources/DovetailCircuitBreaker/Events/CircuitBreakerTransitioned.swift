@@ -10,6 +10,9 @@ public struct CircuitBreakerTransitioned: InstrumentEvent, Hashable {
     /// The name of the breaker.
     public let breaker: String
 
+    /// Which of the breakers of that name it is; `nil` if there is one.
+    public let key: String?
+
     /// The state before.
     public let from: CircuitBreakerState
 
@@ -26,15 +29,17 @@ public struct CircuitBreakerTransitioned: InstrumentEvent, Hashable {
     ///
     /// - Parameters:
     ///   - breaker: The name of the breaker.
+    ///   - key: Which of the breakers of that name it is; `nil` if there is one.
     ///   - from: The state before.
     ///   - to: The state after.
     ///   - reason: Why it changed.
     ///   - figures: What had been counted in the state before.
     public init(
-        breaker: String, from: CircuitBreakerState, to: CircuitBreakerState, reason: TransitionReason,
+        breaker: String, key: String? = nil, from: CircuitBreakerState, to: CircuitBreakerState, reason: TransitionReason,
         figures: CallFigures
     ) {
         self.breaker = breaker
+        self.key = key
         self.from = from
         self.to = to
         self.reason = reason
@@ -51,10 +56,11 @@ public struct CircuitBreakerTransitioned: InstrumentEvent, Hashable {
         visit("dovetail.breaker.reason", reason.description)
     }
 
-    /// What had been counted.
+    /// Which breaker it is, and what had been counted.
     ///
     /// - Parameter visit: Called with the name and the value of each.
     public func visitDetails(_ visit: (_ name: StaticString, _ value: String) -> Void) {
+        if let key { visit("dovetail.breaker.key", key) }
         figures.visit(visit)
     }
 }

@@ -28,16 +28,16 @@ struct BreakerCore: Sendable {
     /// The time, and what an opening needs to be told.
     struct Moment: Sendable {
         let now: MonotonicInstant
-        /// The attempt for which the wait was asked for.
-        let attempt: Int
-        let wait: Duration
+        /// The attempt for which the wait was found out; `nil` if it was not.
+        var attempt: Int?
+        var wait: Duration = .zero
     }
 
     /// What came of a request to the core.
     enum Step<Value: Sendable>: Sendable {
         case done(Value)
-        /// Nothing was changed: the time is needed, and the wait of an opening with this number.
-        case asks(attempt: Int)
+        /// Nothing was changed: the time is needed, and if there is an attempt, the wait of an opening with this number.
+        case asks(attempt: Int?)
 
         func map<Other>(_ transform: (Value) -> Other) -> BreakerCore.Step<Other> {
             switch self {
@@ -188,7 +188,7 @@ struct BreakerCore: Sendable {
             case .open(let opening) where moment.now >= opening.until:
                 let trial = ProbeTrial(settings, since: moment.now)
                 move(to: .halfOpen(trial), .waitOver)
-            case .halfOpen(let trial) where moment.now >= trial.deadline:
+            case .halfOpen(let trial) where trial.isOverdue(at: moment.now):
                 if settings.overdueProbes == .close {
                     close(.probesOverdue)
                 } else {
@@ -208,7 +208,7 @@ struct BreakerCore: Sendable {
     mutating func admit(at moment: Moment?) -> Step<Admission> {
         if admits { return .done(.permitted(Ticket(generation: generation))) }
         if case .forcedOpen = phase { return .done(reject(retryAfter: nil)) }
-        guard let moment else { return .asks(attempt: attempt) }
+        guard let moment else { return .asks(attempt: nil) }
         if let attempt = advance(to: moment) { return .asks(attempt: attempt) }
         switch phase {
         case .closed, .disabled, .metricsOnly: return .done(.permitted(Ticket(generation: generation)))
@@ -245,7 +245,7 @@ struct BreakerCore: Sendable {
             return .done(())
         }
         if let end = window.end {
-            guard let moment else { return .asks(attempt: attempt) }
+            guard let moment else { return .asks(attempt: nil) }
             if moment.now >= end { window.advance(to: moment.now) }
         }
         let call = ending.counted
@@ -253,7 +253,7 @@ struct BreakerCore: Sendable {
         let newStreak = call.isFailure ? streak + (streak < .max ? 1 : 0) : 0
         let reason = tripReason(counts, streak: newStreak)
         if reason != nil, case .closed = phase {
-            guard let moment, moment.attempt == attempt else { return .asks(attempt: attempt) }
+            guard moment?.attempt == attempt else { return .asks(attempt: attempt) }
         }
         window.add(call)
         streak = newStreak
@@ -271,7 +271,7 @@ struct BreakerCore: Sendable {
     }
 
     private mutating func settleProbe(_ ticket: Ticket, _ ending: Ending, at moment: Moment?) -> Step<Void> {
-        guard let moment else { return .asks(attempt: attempt) }
+        guard let moment else { return .asks(attempt: nil) }
         if let attempt = advance(to: moment) { return .asks(attempt: attempt) }
         guard ticket.generation == generation, case .halfOpen(var trial) = phase else {
             totals.late += 1
@@ -329,7 +329,7 @@ struct BreakerCore: Sendable {
     ///   - moment: The time.
     /// - Returns: `false` if that is not allowed, and then nothing has changed.
     mutating func request(_ state: CircuitBreakerState, for wait: Duration?, at moment: Moment?) -> Step<Bool> {
-        guard let moment else { return .asks(attempt: attempt) }
+        guard let moment else { return .asks(attempt: nil) }
         switch state {
         case .closed: close(.requested)
         case .open:

@@ -12,6 +12,7 @@ struct ProbeTrial: Sendable, Hashable {
     private let failuresToFail: Int
     /// As many slow probes make it fail.
     private let slowToFail: Int
+    private let start: MonotonicInstant
     /// When it is over, whatever has not ended by then.
     let deadline: MonotonicInstant
 
@@ -20,6 +21,7 @@ struct ProbeTrial: Sendable, Hashable {
 
     init(_ settings: CircuitBreakerSettings, since start: MonotonicInstant) {
         quota = settings.probes
+        self.start = start
         deadline = start + settings.longestHalfOpen
         if let successes = settings.probeSuccesses {
             failuresToFail = quota - min(successes, quota) + 1
@@ -40,6 +42,11 @@ struct ProbeTrial: Sendable, Hashable {
     }
 
     var figures: CallFigures { counts.figures }
+
+    /// Whether its time is over; one that began at the last instant of the clock has no end.
+    func isOverdue(at now: MonotonicInstant) -> Bool {
+        now >= deadline && deadline > start
+    }
 
     /// Takes the place of a probe, if one is free.
     mutating func take() -> Bool {
