@@ -51,6 +51,7 @@ public final class CircuitBreaker: Guard {
 
     let runtime: Runtime
     let classifier: OutcomeClassifier
+    @usableFromInline let hasResultRules: Bool
     private let isSystemTime: Bool
     private let word: Atomic<UInt64>
     /// The first instant, in nanoseconds, for which a plain success needs a look at the window; the largest number if there
@@ -79,7 +80,8 @@ public final class CircuitBreaker: Guard {
     }
 
     init(
-        _ name: String, key: String?, _ limits: BreakerLimits, _ state: CircuitBreakerState, _ classifier: OutcomeClassifier,
+        _ name: String, key: String?, _ limits: BreakerLimits, _ state: CircuitBreakerState,
+        _ classifier: OutcomeClassifier,
         _ runtime: Runtime
     ) {
         let core = BreakerCore(limits, startingAs: state)
@@ -87,6 +89,7 @@ public final class CircuitBreaker: Guard {
         self.key = key
         self.runtime = runtime
         self.classifier = classifier
+        hasResultRules = classifier.hasResultRules
         isSystemTime = runtime.time is SystemTime
         word = Atomic(core.word(rotation: 0).rawValue)
         windowEnd = Atomic(core.windowEnd)
@@ -164,14 +167,7 @@ public final class CircuitBreaker: Guard {
         let generation: UInt32
         /// In nanoseconds; the least number if its time is not taken.
         let start: Int64
-
-        init(generation: UInt32, start: Int64) {
-            self.generation = generation
-            self.start = start
-        }
     }
-
-    @usableFromInline var hasResultRules: Bool { classifier.hasResultRules }
 
     @usableFromInline
     func outcome<Result>(returning result: Result) -> CallOutcome {
@@ -217,7 +213,10 @@ public final class CircuitBreaker: Guard {
 
     /// Counts a success that was not slow without taking the lock, if nothing else follows from it.
     ///
-    /// - Parameter instant: The time, if it is known; set if it had to be found out.
+    /// - Parameters:
+    ///   - ticket: What let the call through.
+    ///   - instant: The time, if it is known; set if it had to be found out.
+    /// - Returns: Whether that is all.
     private func count(_ ticket: Ticket, at instant: inout MonotonicInstant?) -> Bool {
         var current = word.load(ordering: .acquiring)
         while true {
@@ -254,7 +253,8 @@ public final class CircuitBreaker: Guard {
         case .permitted(let ticket):
             return Ticket(generation: ticket.generation, start: isTimed ? instant.nanoseconds : .min)
         case .rejected(let state, let retryAfter):
-            runtime.instrument?.record(CircuitBreakerRejected(breaker: name, key: key, state: state, retryAfter: retryAfter))
+            runtime.instrument?.record(
+                CircuitBreakerRejected(breaker: name, key: key, state: state, retryAfter: retryAfter))
             throw CircuitBreakerError(
                 .notPermitted, breaker: name, key: key, state: state, retryAfter: retryAfter, cause: cause)
         }
@@ -330,8 +330,8 @@ public final class CircuitBreaker: Guard {
         let isClosed: Bool
         /// Whether it cannot be told from a new one.
         let isLikeNew: Bool
-        /// Whether calls stay in its window however old they are.
-        let isCounting: Bool
+        /// Whether it remembers calls however old they are.
+        let isAgeless: Bool
         /// How many calls have ended, to be compared with another look.
         let ended: UInt32
     }
@@ -339,10 +339,12 @@ public final class CircuitBreaker: Guard {
     /// Looks at it without a clock or anything else of others.
     func rest(at now: MonotonicInstant) -> Rest {
         var core = copyOfCore()
-        guard case .closed = core.phase else { return Rest(isClosed: false, isLikeNew: false, isCounting: false, ended: 0) }
+        guard case .closed = core.phase else {
+            return Rest(isClosed: false, isLikeNew: false, isAgeless: false, ended: 0)
+        }
         _ = core.advance(to: BreakerCore.Moment(now: now))
         return Rest(
-            isClosed: true, isLikeNew: core.isLikeNew, isCounting: core.window.end == nil,
+            isClosed: true, isLikeNew: core.isLikeNew, isAgeless: core.isAgeless,
             ended: UInt32(truncatingIfNeeded: core.totals.ended))
     }
 
@@ -365,7 +367,8 @@ public final class CircuitBreaker: Guard {
         case .reset(let state):
             runtime.instrument?.record(CircuitBreakerReset(breaker: name, key: key, state: state))
         case .exceeded(let reason, let figures):
-            runtime.instrument?.record(CircuitBreakerExceeded(breaker: name, key: key, reason: reason, figures: figures))
+            runtime.instrument?.record(
+                CircuitBreakerExceeded(breaker: name, key: key, reason: reason, figures: figures))
         }
     }
 

@@ -11,9 +11,9 @@ import Synchronization
 /// ```
 ///
 /// Memory is bounded. A breaker is made when its key is first used and forgotten when that makes no difference: it is closed,
-/// no call is under way through it, nobody holds it, and there is no call in its window. Calls in a window of counted calls
-/// would stay for ever, so those are forgotten when no call has ended for ``forgetAfter``. A breaker that is not closed is
-/// never forgotten.
+/// no call is under way through it, nobody holds it, and there is no call in its window. Calls in a window of counted calls,
+/// and failures in a row, would stay for ever, so those are forgotten when no call has ended for ``forgetAfter``. A breaker
+/// that is not closed is never forgotten.
 ///
 /// When there are ``most`` breakers and none can be forgotten, the calls of further keys are made without one, since to
 /// share one would let the failures of one key reject another's calls; a ``CircuitBreakerMissing`` event tells of it.
@@ -24,7 +24,7 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     /// The most breakers.
     public let most: Int
 
-    /// How long calls are remembered by a breaker with a window of counted calls through which no more end.
+    /// How long calls are remembered by a breaker that counts them however old they are, once no more end.
     public let forgetAfter: Duration
 
     private let classifier: OutcomeClassifier
@@ -40,7 +40,7 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     ///   - name: The name that errors and events carry, such as that of the kind of service behind them.
     ///   - settings: When each breaker opens, for how long, and what makes it close again.
     ///   - most: The most breakers; at least 1.
-    ///   - forgetAfter: How long calls are remembered by a breaker with a window of counted calls through which no more end.
+    ///   - forgetAfter: How long calls are remembered by a breaker that counts them however old they are, once no more end.
     ///   - classifier: Decides what the end of a call says about the health of the other side.
     ///   - runtime: Where time and chance come from and who hears of changes; the current task's if `nil`.
     public init(
@@ -127,7 +127,10 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     public func unhealthy() -> [Key: CircuitBreakerState] {
         var states: [Key: CircuitBreakerState] = [:]
         for shard in shards {
-            for (key, breaker) in shard.all where breaker.state != .closed { states[key] = breaker.state }
+            for (key, breaker) in shard.all {
+                let state = breaker.state
+                if state != .closed { states[key] = state }
+            }
         }
         return states
     }
@@ -168,7 +171,8 @@ extension KeyedCircuitBreaker: HealthReporting {
     public func health() -> Health {
         Health(
             breakers: Dictionary(
-                unhealthy().map { ("\(name)[\($0.key)]", $0.value.description) }, uniquingKeysWith: { first, _ in first }
+                unhealthy().map { ("\(name)[\($0.key)]", $0.value.description) },
+                uniquingKeysWith: { first, _ in first }
             ))
     }
 }

@@ -146,8 +146,12 @@ struct BreakerCore: Sendable {
 
     /// Whether it cannot be told from a new one, apart from what it remembers for those who read it.
     var isLikeNew: Bool {
-        if case .closed = phase { window.isEmpty && streak == 0 && attempt == 0 } else { false }
+        guard case .closed = phase, window.isEmpty, attempt == 0 else { return false }
+        return streak == 0 || settings.consecutiveFailures == nil
     }
+
+    /// Whether it remembers calls however old they are.
+    var isAgeless: Bool { window.end == nil || settings.consecutiveFailures != nil }
 
     /// How many calls must have ended for a rate to mean anything.
     var minimumCalls: Int {

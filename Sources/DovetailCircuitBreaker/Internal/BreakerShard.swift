@@ -94,7 +94,7 @@ extension BreakerShard.Entry {
         let rest = breaker.rest(at: now)
         guard rest.isClosed else { return false }
         if rest.isLikeNew { return true }
-        guard rest.isCounting, rest.ended == ended else {
+        guard rest.isAgeless, rest.ended == ended else {
             (ended, since) = (rest.ended, second)
             return false
         }

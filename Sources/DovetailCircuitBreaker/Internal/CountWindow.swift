@@ -8,7 +8,7 @@ struct CountWindow: Sendable {
     private(set) var counts = CallCounts()
     /// Where the next call goes.
     private var position = 0
-    /// One word for 64 calls: first those of failures, then those of slow calls. Empty while all calls were plain.
+    /// One word for 64 calls, first those of failures, then those of slow calls; empty while all calls were plain.
     private var bits: [UInt64] = []
 
     init(size: Int) {

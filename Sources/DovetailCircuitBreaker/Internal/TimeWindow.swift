@@ -13,7 +13,7 @@ struct TimeWindow: Sendable {
     private(set) var counts = CallCounts()
     /// The number of the bucket that is being filled, since the clock's beginning; `nil` before the first call.
     private var current: Int64?
-    /// Bucket `n` stands at `n % bucketCount`. Empty while no call is in the window.
+    /// Bucket number n stands at n modulo the number of buckets; empty while no call is in the window.
     private var buckets: [CallCounts] = []
 
     init(span: Duration, buckets: Int) {
