@@ -19,7 +19,7 @@ import Synchronization
 /// share one would let the failures of one key reject another's calls; a ``CircuitBreakerMissing`` event tells of it.
 public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     /// The name that errors and events carry, together with the key.
-    public let name: String
+    public var name: String { context.name }
 
     /// The most breakers.
     public let most: Int
@@ -27,8 +27,7 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     /// How long calls are remembered by a breaker that counts them however old they are, once no more end.
     public let forgetAfter: Duration
 
-    private let classifier: OutcomeClassifier
-    private let runtime: Runtime
+    private let context: BreakerContext
     private let limits: Mutex<BreakerLimits>
     private let shards: [BreakerShard<Key>]
     /// Stands in where there is no room for another.
@@ -51,18 +50,16 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
         classifier: OutcomeClassifier = OutcomeClassifier(),
         runtime: Runtime? = nil
     ) {
-        let runtime = runtime ?? .current
+        let context = BreakerContext(name, classifier, runtime ?? .current)
         let limits = BreakerLimits(settings)
-        self.name = name
         self.most = max(1, most)
         self.forgetAfter = max(.zero, forgetAfter)
-        self.classifier = classifier
-        self.runtime = runtime
+        self.context = context
         self.limits = Mutex(limits)
         let count = min(16, self.most)
         let (each, rest) = self.most.quotientAndRemainder(dividingBy: count)
         shards = (0..<count).map { BreakerShard(most: $0 < rest ? each + 1 : each) }
-        none = CircuitBreaker(name, key: nil, limits, .disabled, classifier, runtime)
+        none = CircuitBreaker(context, limits, .disabled)
     }
 
     /// Makes a call if the breaker of a key lets it through.
@@ -97,14 +94,16 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
         let shard = shard(for: key)
         if let breaker = shard.find(key) { return breaker }
         let limits = limits.withLock { $0 }
-        let new = CircuitBreaker(name, key: String(describing: key), limits, .closed, classifier, runtime)
-        if let breaker = shard.insert(new, for: key, forgetAfter: forgetAfter, now: new.now()) {
+        let now = context.now()
+        let new = CircuitBreaker(
+            context, limits, .closed, key: String(describing: key), since: BreakerShard<Key>.seconds(now))
+        if let breaker = shard.insert(new, for: key, forgetAfter: forgetAfter, now: now) {
             // Settings may have been changed between the two steps.
             let current = self.limits.withLock { $0 }
             if current !== limits, breaker === new { breaker.reconfigure(current) }
             return breaker
         }
-        runtime.instrument?.record(CircuitBreakerMissing(breaker: name))
+        context.runtime.instrument?.record(CircuitBreakerMissing(breaker: name))
         return none
     }
 
@@ -139,7 +138,7 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     ///
     /// There is no need to call this: it happens by itself when breakers are added.
     public func sweep() {
-        let now = none.now()
+        let now = context.now()
         for shard in shards { shard.sweep(forgetAfter: forgetAfter, now: now) }
     }
 
