@@ -23,6 +23,7 @@ let package = Package(
         .target(name: "CFloors"),
         .target(name: "CAllocationCounter"),
         .executableTarget(name: "Ratios", dependencies: ["Workloads"]),
+        .executableTarget(name: "Instructions", dependencies: ["Workloads"]),
         .executableTarget(name: "Allocations", dependencies: ["Workloads", "CAllocationCounter"]),
         .executableTarget(
             name: "DovetailBenchmarks",
