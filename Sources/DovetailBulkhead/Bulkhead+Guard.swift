@@ -10,10 +10,14 @@ extension Bulkhead: Guard {
     /// - Throws: What the call threw; ``BulkheadError`` if it was not made; `CancellationError` if the task was cancelled before
     ///   the call was made.
     @inlinable
+    @inline(__always)
     public func call<Result: Sendable>(
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
-        try await withPermit(body)
+        try Task.checkCancellation()
+        if !core.take() { try await takeSlowly() }
+        defer { core.give() }
+        return try await body()
     }
 
     /// Makes a call with a permit, and waits for one if the settings allow it.
@@ -29,6 +33,7 @@ extension Bulkhead: Guard {
     /// - Throws: What the call threw; ``BulkheadError`` if it was not made; `CancellationError` if the task was cancelled before
     ///   the call was made.
     @inlinable
+    @inline(__always)
     public func withPermit<Result>(_ body: () async throws -> Result) async throws -> Result {
         try Task.checkCancellation()
         if !core.take() { try await takeSlowly() }
@@ -44,11 +49,10 @@ extension Bulkhead: Guard {
     ///
     /// - Parameter body: The call.
     /// - Returns: What the call returned.
-    /// - Throws: What the call threw; ``BulkheadError`` with ``BulkheadError/Code/full`` if no permit was free;
-    ///   `CancellationError` if the task was cancelled before the call was made.
+    /// - Throws: What the call threw; ``BulkheadError`` with ``BulkheadError/Code/full`` if no permit was free.
     @inlinable
+    @inline(__always)
     public func tryWithPermit<Result>(_ body: () async throws -> Result) async throws -> Result {
-        try Task.checkCancellation()
         if !core.take() { throw fullError() }
         defer { core.give() }
         return try await body()
@@ -57,6 +61,7 @@ extension Bulkhead: Guard {
     @usableFromInline
     @inline(never)
     func fullError() -> BulkheadError {
-        rejection(.full, settings, waited: nil)
+        let reached = core.limitThatIsReached.map { Settings(limit: $0) }
+        return rejection(.full, reached ?? settings, waited: nil)
     }
 }

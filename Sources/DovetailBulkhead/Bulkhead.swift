@@ -19,8 +19,8 @@ import DovetailResilience
 /// - No permit is ever lost: a wait ends once, by a permit, by the clock or by cancellation, and a permit that was meant for
 ///   a caller that was cancelled at the same moment goes to the next.
 /// - A call gives its permit back once, however it ends: the permit is a value that can be neither copied nor forgotten.
-/// - A task that was cancelled already gets no permit, also when one is free: ``acquire()`` and the closure forms throw
-///   `CancellationError` before they take anything. ``tryAcquire()`` does not look.
+/// - A task that was cancelled already gets no permit, also when one is free: whatever may wait throws `CancellationError`
+///   before it takes anything. ``tryAcquire()`` and ``tryWithPermit(_:)`` never wait and do not look.
 ///
 /// As a `Guard`, a bulkhead stands inside the breaker and outside the time limit, so that the wait is not taken for a slow call:
 /// `Guarded(by: .retry(…), breaker, bulkhead, .timeout(…))`. A call within a call through the same bulkhead needs a second
@@ -37,7 +37,9 @@ public final class Bulkhead: Sendable {
         /// How long a caller may wait; with zero nobody waits, without a limit if `nil`.
         public let longestWait: Duration?
 
-        /// Creates settings. Numbers below zero count as zero.
+        /// Creates settings.
+        ///
+        /// Numbers below zero count as zero.
         ///
         /// - Parameters:
         ///   - limit: How many permits may be out at once.
@@ -49,6 +51,9 @@ public final class Bulkhead: Sendable {
             self.queue = max(0, queue)
             self.longestWait = longestWait
         }
+
+        /// Whether anybody may wait at all.
+        var mayWait: Bool { limit > 0 && queue > 0 && longestWait ?? .seconds(1) > .zero }
     }
 
     /// What it is called in errors and events.
@@ -95,12 +100,12 @@ public final class Bulkhead: Sendable {
     ///
     /// - Returns: The permit; `nil` if there is none to be had now.
     @inlinable
+    @inline(__always)
     public func tryAcquire() -> Permit? {
-        guard core.take() else {
-            reportFull()
-            return nil
-        }
-        return Permit(core)
+        if core.take() { return Permit(core) }
+        core.countRejection()
+        if Runtime.mayBeHeard { reportFull() }
+        return nil
     }
 
     /// Takes a permit, and waits for one if the settings allow it.
@@ -109,6 +114,7 @@ public final class Bulkhead: Sendable {
     /// - Throws: ``BulkheadError`` with ``BulkheadError/Code/full``, ``BulkheadError/Code/queueFull`` or
     ///   ``BulkheadError/Code/waitTimedOut``; `CancellationError` if the task is cancelled, and then at once.
     @inlinable
+    @inline(__always)
     public func acquire() async throws -> Permit {
         try Task.checkCancellation()
         if !core.take() { try await takeSlowly() }
@@ -142,7 +148,7 @@ public final class Bulkhead: Sendable {
                 core.give()
                 throw CancellationError()
             }
-            (ownRuntime ?? .current).instrument?.record(BulkheadWaited(bulkhead: name, waited: waited))
+            report(BulkheadWaited(bulkhead: name, waited: waited))
         case .timedOut: throw rejection(.waitTimedOut, settings, waited: waited)
         case .turnedAway: throw rejection(.full, settings, waited: waited)
         case .cancelled: throw CancellationError()
@@ -177,8 +183,7 @@ public final class Bulkhead: Sendable {
     private func apply(_ change: (Settings) -> Settings) {
         let (old, new) = core.apply(change)
         guard old.limit != new.limit else { return }
-        (ownRuntime ?? .current).instrument?.record(
-            BulkheadResized(bulkhead: name, oldLimit: old.limit, newLimit: new.limit))
+        report(BulkheadResized(bulkhead: name, oldLimit: old.limit, newLimit: new.limit))
     }
 
     /// The figures of this moment.
@@ -192,18 +197,23 @@ public final class Bulkhead: Sendable {
 
     // MARK: Turning away
 
-    /// Counts and reports a caller that was not to wait.
+    /// Reports a caller that was not to wait.
     @usableFromInline
     @inline(never)
     func reportFull() {
-        core.countRejection()
-        (ownRuntime ?? .current).instrument?.record(BulkheadRejected(bulkhead: name, code: .full))
+        report(BulkheadRejected(bulkhead: name, code: .full))
     }
 
     /// Counts and reports a caller that is turned away.
     func rejection(_ code: BulkheadError.Code, _ settings: Settings, waited: Duration?) -> BulkheadError {
         core.countRejection()
-        (ownRuntime ?? .current).instrument?.record(BulkheadRejected(bulkhead: name, code: code, waited: waited))
+        if Runtime.mayBeHeard { report(BulkheadRejected(bulkhead: name, code: code, waited: waited)) }
         return BulkheadError(code, bulkhead: name, settings)
+    }
+
+    /// Apart, so that paths on which nobody listens do not carry it.
+    @inline(never)
+    private func report(_ event: some InstrumentEvent) {
+        (ownRuntime ?? .current).instrument?.record(event)
     }
 }

@@ -4,7 +4,7 @@ import PackageDescription
 // A package of its own, so that the library keeps depending on nothing.
 let rooms = [
     "DovetailCore", "DovetailConsumer", "DovetailIdempotency", "DovetailOutbox", "DovetailResilience",
-    "DovetailSimulation",
+    "DovetailSimulation", "DovetailBulkhead",
 ]
 
 let package = Package(

@@ -254,11 +254,13 @@ struct BulkheadTests {
                     try await bulkhead.withPermit { Issue.record("The call was made.") }
                 }
                 await #expect(throws: CancellationError.self) {
-                    try await bulkhead.tryWithPermit { Issue.record("The call was made.") }
-                }
-                await #expect(throws: CancellationError.self) {
                     try await bulkhead.call { Issue.record("The call was made.") }
                 }
+                // What never waits does not look.
+                let calls = Shared(0)
+                try? await bulkhead.tryWithPermit { calls.change { $0 += 1 } }
+                #expect(calls.value == 1)
+                #expect(bulkhead.hasPermit)
             }
         }
         #expect(bulkhead.isIdle)

@@ -35,11 +35,14 @@ final class BulkheadCore: Sendable {
     @usableFromInline let word: Atomic<Int>
     private let ledger: Mutex<BulkheadLedger>
     // Behind the ledger, away from the word: those who are turned away do not slow down those who are not.
-    private let rejections = Atomic<Int>(0)
+    @usableFromInline let rejections = Atomic<Int>(0)
+    /// The limit if nobody may wait; below zero otherwise. So that turning callers away needs no lock either.
+    private let limitWithoutQueue: Atomic<Int>
 
     init(_ settings: Bulkhead.Settings) {
         word = Atomic(settings.limit)
         ledger = Mutex(BulkheadLedger(settings))
+        limitWithoutQueue = Atomic(settings.mayWait ? -1 : settings.limit)
     }
 
     // MARK: Without the lock
@@ -72,6 +75,12 @@ final class BulkheadCore: Sendable {
         giveUnderLock()
     }
 
+    /// The limit, if no permit is free and nobody may wait for one; `nil` if there is more to say.
+    var limitThatIsReached: Int? {
+        let limit = limitWithoutQueue.load(ordering: .relaxed)
+        return limit >= 0 && word.load(ordering: .relaxed) <= 0 ? limit : nil
+    }
+
     // MARK: Under the lock
 
     /// What became of a caller that found no free permit.
@@ -83,7 +92,8 @@ final class BulkheadCore: Sendable {
 
     /// Takes a permit after all, or a place in the line.
     func takeOrQueue() -> Admission {
-        withLedger { ledger, _ in
+        if let limit = limitThatIsReached { return .refused(.full, Bulkhead.Settings(limit: limit)) }
+        return withLedger { ledger, _ in
             while ledger.free == nil {
                 let free = word.load(ordering: .relaxed)
                 if free > 0 {
@@ -117,7 +127,7 @@ final class BulkheadCore: Sendable {
         let isOver = withLedger { ledger, wakeups in
             // The counting may have gone back to the word meanwhile; as long as the lock is held, it stays there.
             guard ledger.free != nil else {
-                word.add(1, ordering: .releasing)
+                word.wrappingAdd(1, ordering: .releasing)
                 return false
             }
             ledger.give(&wakeups)
@@ -136,6 +146,7 @@ final class BulkheadCore: Sendable {
         withLedger { ledger, wakeups in
             let old = ledger.settings
             let growth = ledger.apply(change(old), &wakeups)
+            limitWithoutQueue.store(ledger.settings.mayWait ? -1 : ledger.settings.limit, ordering: .relaxed)
             while ledger.free == nil {
                 let free = word.load(ordering: .relaxed)
                 if free + growth >= 0 {
@@ -166,8 +177,10 @@ final class BulkheadCore: Sendable {
         }
     }
 
+    @inlinable
+    @inline(__always)
     func countRejection() {
-        rejections.add(1, ordering: .relaxed)
+        rejections.wrappingAdd(1, ordering: .relaxed)
     }
 
     var rejected: Int { rejections.load(ordering: .relaxed) }

@@ -25,7 +25,7 @@ struct BulkheadLedger: Sendable {
 
     /// Why a caller that finds no free permit may not wait either; `nil` if it may.
     var refusal: BulkheadError.Code? {
-        guard settings.limit > 0, settings.queue > 0, settings.longestWait ?? .seconds(1) > .zero else { return .full }
+        guard settings.mayWait else { return .full }
         return line.count < settings.queue ? nil : .queueFull
     }
 

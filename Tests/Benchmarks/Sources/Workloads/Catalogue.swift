@@ -5,7 +5,7 @@ import DovetailCore
 /// Everything that is measured.
 public enum Catalogue {
     /// The rows of the table, in the order in which they are printed.
-    public static let comparisons: [Comparison] = transport + envelope + outbox + identity + simulation + guards
+    public static let comparisons: [Comparison] = transport + envelope + outbox + identity + simulation + guards + bulkhead
 
     /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
     /// same kind; the budgets speak of them.
@@ -87,6 +87,48 @@ public enum Catalogue {
         Comparison(
             "Call with retries and a time limit", in: .nanoseconds, count: 50_000,
             of: ResilienceWorkloads.retriedAndTimed, over: ResilienceWorkloads.race, ResilienceWorkloads.bareCall
+        ),
+    ]
+
+    /// The figures are those of Resilience4j 2.4.0, measured on a machine of the same kind.
+    private static let bulkhead = [
+        Comparison(
+            "Bulkhead, try and release", in: .nanoseconds, count: 20_000_000, budget: .figure(11.6),
+            of: BulkheadWorkloads.tryAndRelease, over: BulkheadWorkloads.counter
+        ),
+        Comparison(
+            "Bulkhead, try and release, two tasks at once", in: .nanoseconds, count: 5_000_000, budget: .figure(52),
+            of: BulkheadWorkloads.twice(BulkheadWorkloads.tryAndRelease),
+            over: BulkheadWorkloads.twice(BulkheadWorkloads.counter)
+        ),
+        Comparison(
+            "Bulkhead, full, try", in: .nanoseconds, count: 20_000_000, budget: .figure(4),
+            of: BulkheadWorkloads.rejectedTry, over: BulkheadWorkloads.counterThatIsFull
+        ),
+        Comparison(
+            "Bulkhead, acquire and release", in: .nanoseconds, count: 10_000_000,
+            of: BulkheadWorkloads.acquireAndRelease, over: BulkheadWorkloads.counter
+        ),
+        Comparison(
+            "Call if a permit is free", in: .nanoseconds, count: 5_000_000, budget: .aboveFloor(15),
+            of: BulkheadWorkloads.tryWithPermit, over: BulkheadWorkloads.bareCall
+        ),
+        Comparison(
+            "Call with a permit", in: .nanoseconds, count: 5_000_000, budget: .aboveFloor(15),
+            of: BulkheadWorkloads.withPermit, over: BulkheadWorkloads.bareCall, BulkheadWorkloads.checkedCall
+        ),
+        Comparison(
+            "Call with a permit, two tasks at once", in: .nanoseconds, count: 2_000_000,
+            of: BulkheadWorkloads.twice(BulkheadWorkloads.withPermit),
+            over: BulkheadWorkloads.twice(BulkheadWorkloads.bareCall)
+        ),
+        Comparison(
+            "Call with a permit, as a guard", in: .nanoseconds, count: 5_000_000, budget: .aboveFloor(15),
+            of: BulkheadWorkloads.call, over: BulkheadWorkloads.bareCall, BulkheadWorkloads.checkedCall
+        ),
+        Comparison(
+            "Call with a permit, full", in: .nanoseconds, count: 1_000_000,
+            of: BulkheadWorkloads.rejectedCall, over: BulkheadWorkloads.throwingCall
         ),
     ]
 
@@ -221,6 +263,13 @@ public enum Catalogue {
         Allocating(IdentityWorkloads.parseTime),
         Allocating(IdentityWorkloads.sha256(200), atMost: 0),
         Allocating(ResilienceWorkloads.bareCall, atMost: 0),
+        Allocating(BulkheadWorkloads.tryAndRelease, atMost: 0),
+        Allocating(BulkheadWorkloads.rejectedTry, atMost: 0),
+        Allocating(BulkheadWorkloads.acquireAndRelease, atMost: 0),
+        Allocating(BulkheadWorkloads.tryWithPermit, atMost: 0),
+        Allocating(BulkheadWorkloads.withPermit, atMost: 0),
+        Allocating(BulkheadWorkloads.call, atMost: 0),
+        Allocating(BulkheadWorkloads.rejectedCall),
         Allocating(ResilienceWorkloads.retried),
         // Last, because timers that are left behind allocate when their time comes.
         Allocating(ResilienceWorkloads.retriedAndTimed),
