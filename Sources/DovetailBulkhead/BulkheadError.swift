@@ -20,7 +20,7 @@ public struct BulkheadError: Error, Sendable, CustomStringConvertible {
     ///
     /// New codes may be added in minor versions.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
-        private enum Base: String, Sendable { case full, totalFull, queueFull, waitTimedOut, shutDown }
+        private enum Base: String, Sendable { case full, totalFull, queueFull, waitTimedOut, shutDown, noThread }
         private let base: Base
 
         /// All permits were taken and the caller was not to wait.
@@ -37,6 +37,9 @@ public struct BulkheadError: Error, Sendable, CustomStringConvertible {
 
         /// What was to run the call was shut down.
         public static let shutDown = Code(base: .shutDown)
+
+        /// The system has no thread left for an executor.
+        public static let noThread = Code(base: .noThread)
 
         /// The name of the code.
         public var description: String { base.rawValue }

@@ -39,6 +39,12 @@ struct KeyedLedger<Key: Hashable & Sendable>: Sendable {
     /// How many keys are here.
     var keys: Int { indices.count }
 
+    /// How many keys there is room for without growing.
+    var capacity: Int { rooms.count }
+
+    /// The key of a room.
+    func key(ofRoom index: Int) -> Key? { rooms[index]?.key }
+
     enum Admission: Sendable {
         case taken(room: Int)
         case queued(Ticket, room: Int, longestWait: Duration?)
@@ -106,16 +112,47 @@ struct KeyedLedger<Key: Hashable & Sendable>: Sendable {
 
     /// Changes what is allowed.
     mutating func apply(_ new: KeyedBulkhead<Key>.Settings, _ wakeups: inout Wakeups) {
+        let isSmaller = new.limit < settings.limit
         settings = new
-        for index in rooms.indices where rooms[index] != nil { fillPlaces(of: index) }
-        serve(&wakeups)
-        guard new.limit == 0 || new.total == 0 else { return }
+        if isSmaller { takePlacesBack() }
+        fillPlaces()
         // With no permit ever to come, who waits would wait for nothing.
+        if new.limit == 0 || new.total == 0 { turnEverybodyAway(&wakeups) }
+        serve(&wakeups)
+    }
+
+    private mutating func turnEverybodyAway(_ wakeups: inout Wakeups) {
         while let ticket = pool.first(in: totalLine) { settle(ticket, .turnedAway, &wakeups) }
         for index in rooms.indices {
             while let line = rooms[index]?.line, let ticket = pool.first(in: line) {
                 settle(ticket, .turnedAway, &wakeups)
             }
+        }
+    }
+
+    /// Has those who wait in places that a smaller limit took away wait for a place again, before all others of their key.
+    private mutating func takePlacesBack() {
+        var (old, returned) = (totalLine, [Int: WaitLine]())
+        totalLine = WaitLine()
+        for index in rooms.indices {
+            guard let inPlace = rooms[index]?.waitingInPlace else { continue }
+            rooms[index]?.taken -= inPlace
+            rooms[index]?.waitingInPlace = 0
+        }
+        while let ticket = pool.first(in: old) {
+            let index = Self.room(inPlace: pool.tag(of: ticket))
+            if let taken = rooms[index]?.taken, taken < settings.limit {
+                rooms[index]?.taken += 1
+                rooms[index]?.waitingInPlace += 1
+                pool.moveFirst(of: &old, to: &totalLine, tag: Self.inPlace(index))
+            } else {
+                pool.moveFirst(of: &old, to: &returned[index, default: WaitLine()], tag: index)
+            }
+        }
+        for index in returned.keys.sorted() {
+            guard var line = returned[index], var others = rooms[index]?.line else { continue }
+            while !others.isEmpty { pool.moveFirst(of: &others, to: &line, tag: index) }
+            rooms[index]?.line = line
         }
     }
 
@@ -142,10 +179,21 @@ struct KeyedLedger<Key: Hashable & Sendable>: Sendable {
         fillPlaces(of: index)
     }
 
+    /// Fills the places of all keys, in the order in which those who wait for them came.
+    private mutating func fillPlaces() {
+        var next: [(ticket: Ticket, room: Int)] = []
+        for (index, room) in rooms.enumerated() {
+            guard let room, room.taken < settings.limit else { continue }
+            next += pool.tickets(in: room.line, atMost: settings.limit - room.taken).map { ($0, index) }
+        }
+        for (_, index) in next.sorted(by: { $0.ticket.isBefore($1.ticket) }) { fillPlaces(of: index, atMost: 1) }
+    }
+
     /// Moves those who wait for a place of their key to the line for the total, as far as there are places.
-    private mutating func fillPlaces(of index: Int) {
+    private mutating func fillPlaces(of index: Int, atMost count: Int = .max) {
         guard var room = rooms[index], !room.line.isEmpty else { return }
-        while room.taken < settings.limit, !room.line.isEmpty {
+        let most = room.taken + min(count, settings.limit - room.taken)
+        while room.taken < most, !room.line.isEmpty {
             pool.moveFirst(of: &room.line, to: &totalLine, tag: Self.inPlace(index))
             room.taken += 1
             room.waitingInPlace += 1

@@ -19,6 +19,9 @@ typealias Waker = @Sendable (WaitOutcome) -> Void
 struct Ticket: Sendable, Hashable {
     fileprivate let place: Int
     fileprivate let serial: UInt64
+
+    /// Whether its waiter came before the other.
+    func isBefore(_ other: Ticket) -> Bool { serial < other.serial }
 }
 
 /// Those who wait in a line, first come first served.
@@ -109,6 +112,16 @@ struct WaiterPool: Sendable {
     /// The waiter whose turn it is.
     func first(in line: WaitLine) -> Ticket? {
         line.first < 0 ? nil : Ticket(place: line.first, serial: places[line.first].serial)
+    }
+
+    /// The first of those who wait in a line.
+    func tickets(in line: WaitLine, atMost count: Int) -> [Ticket] {
+        var (found, index) = ([Ticket](), line.first)
+        while index >= 0, found.count < count {
+            found.append(Ticket(place: index, serial: places[index].serial))
+            index = places[index].next
+        }
+        return found
     }
 
     /// Ends the wait of a waiter that stands in this line.
