@@ -36,7 +36,7 @@ final class BulkheadCore: Sendable {
     private let ledger: Mutex<BulkheadLedger>
     // Behind the ledger, away from the word: those who are turned away do not slow down those who are not.
     @usableFromInline let rejections = Atomic<Int>(0)
-    /// The limit if nobody may wait; below zero otherwise. So that turning callers away needs no lock either.
+    /// The limit if nobody may wait, below zero otherwise, so that turning callers away needs no lock either.
     private let limitWithoutQueue: Atomic<Int>
 
     init(_ settings: Bulkhead.Settings) {

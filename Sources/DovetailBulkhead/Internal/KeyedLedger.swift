@@ -102,7 +102,7 @@ struct KeyedLedger<Key: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// Takes a permit back. The next of its key gets the place, the next of all keys the permit.
+    /// Takes a permit back: the next of its key gets the place, the next of all keys the permit.
     mutating func give(room index: Int, _ wakeups: inout Wakeups) {
         inUse -= 1
         leavePlace(of: index)

@@ -60,7 +60,7 @@ enum Thread {
         return status
     }
 
-    /// Names the calling thread. Only tools look at it, so that it may fail.
+    /// Names the calling thread; only tools look at it, so that it may fail.
     private static func setName(_ name: String) {
         #if canImport(Darwin)
             pthread_setname_np(name)
