@@ -180,6 +180,11 @@ public final class Bulkhead: Sendable {
         apply { _ in settings }
     }
 
+    /// Changes the limit to one that is read in the same step in which it comes into force.
+    func resize(_ limit: () -> Int) {
+        apply { Settings(limit: limit(), queue: $0.queue, longestWait: $0.longestWait) }
+    }
+
     private func apply(_ change: (Settings) -> Settings) {
         let (old, new) = core.apply(change)
         guard old.limit != new.limit else { return }

@@ -200,7 +200,13 @@ struct IsolatedExecutorTests {
                 for caller in 0..<50 {
                     group.addTask {
                         do {
-                            try await executor.run { served.change { $0 += 1 } }
+                            let name = try await executor.run {
+                                served.change { $0 += 1 }
+                                return threadName()
+                            }
+                            #if os(Linux)
+                                #expect(name == "race-1" || name == "race-2")
+                            #endif
                         } catch {
                             #expect((error as? BulkheadError)?.code == .shutDown)
                             refused.change { $0 += 1 }

@@ -32,6 +32,34 @@ enum BulkheadWorkloads {
         }
     }
 
+    static let keyedTryAndRelease = Workload("try and release a permit of a key") { count in
+        let bulkhead = KeyedBulkhead<Int>(limit: 4, total: 25)
+        return {
+            var taken = 0
+            for index in 0..<count {
+                guard let permit = bulkhead.tryAcquire(for: index & 1023) else { continue }
+                taken &+= 1
+                permit.release()
+            }
+            try WorkloadError.check(taken, is: count, "The permits taken")
+        }
+    }
+
+    /// What finding a key costs at least: its entry in a dictionary, made and removed under a lock.
+    static let lockedDictionary = Workload("an entry of a dictionary behind a lock") { count in
+        let counts = Mutex<[Int: Int]>([:])
+        return {
+            for index in 0..<count {
+                counts.withLock { $0[index & 1023, default: 0] += 1 }
+                counts.withLock { $0[index & 1023] = nil }
+            }
+        }
+    }
+
+    static let idle: @Sendable (_ count: Int) async throws -> any Sendable = { count in
+        (0..<count).map { _ in Bulkhead("pricing", limit: 25, queue: 100, longestWait: .seconds(1)) }
+    }
+
     static let rejectedTry = Workload("try a bulkhead that is full") { count in
         let bulkhead = Bulkhead(limit: 0)
         return {

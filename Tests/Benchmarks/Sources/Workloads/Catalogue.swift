@@ -72,6 +72,7 @@ public enum Catalogue {
             "Idempotency key that is a text of 34 bytes", count: 1_000_000, budget: 160,
             IdempotencyWorkloads.memory(.text)
         ),
+        MemoryRow("Bulkhead that is idle", count: 100_000, budget: 502, BulkheadWorkloads.idle),
         MemoryRow("Ended call with a time limit of a minute", count: 50_000, ResilienceWorkloads.endedCalls),
     ]
 
@@ -125,6 +126,15 @@ public enum Catalogue {
         Comparison(
             "Call with a permit, as a guard", in: .nanoseconds, count: 5_000_000, budget: .aboveFloor(15),
             of: BulkheadWorkloads.call, over: BulkheadWorkloads.bareCall, BulkheadWorkloads.checkedCall
+        ),
+        Comparison(
+            "Keyed bulkhead, try and release", in: .nanoseconds, count: 2_000_000,
+            of: BulkheadWorkloads.keyedTryAndRelease, over: BulkheadWorkloads.lockedDictionary
+        ),
+        Comparison(
+            "Keyed bulkhead, try and release, two tasks at once", in: .nanoseconds, count: 500_000,
+            of: BulkheadWorkloads.twice(BulkheadWorkloads.keyedTryAndRelease),
+            over: BulkheadWorkloads.twice(BulkheadWorkloads.lockedDictionary)
         ),
         Comparison(
             "Call with a permit, full", in: .nanoseconds, count: 1_000_000,
@@ -269,6 +279,7 @@ public enum Catalogue {
         Allocating(BulkheadWorkloads.tryWithPermit, atMost: 0),
         Allocating(BulkheadWorkloads.withPermit, atMost: 0),
         Allocating(BulkheadWorkloads.call, atMost: 0),
+        Allocating(BulkheadWorkloads.keyedTryAndRelease, atMost: 0),
         Allocating(BulkheadWorkloads.rejectedCall),
         Allocating(ResilienceWorkloads.retried),
         // Last, because timers that are left behind allocate when their time comes.
