@@ -2,10 +2,10 @@
 
 /// An error of a guard that kept the call from being made.
 ///
-/// It says nothing about the other side: a breaker around such a guard counts it neither as a failure nor as a success, and
-/// a retry may have the call made after all.
+/// Whatever the call was for is untouched: it says nothing about the health of the other side, so a guard that counts
+/// failures counts it neither as one nor as a success.
 ///
 /// ```swift
-/// struct TooManyCalls: CallNotAttempted {}
+/// struct QueueFull: CallNotAttempted {}
 /// ```
 public protocol CallNotAttempted: Error {}

@@ -5,7 +5,9 @@ public import DovetailCore
 /// Tries a call again when it fails in a way that may pass.
 ///
 /// What is permanent is thrown at once, and so is the cancellation of the one who called. An error that says when to try
-/// again is believed: the wait is never shorter than that. After the last attempt, its error is thrown as it came.
+/// again is believed: the wait is never shorter than that. If it is the rejection of a guard within, such as an open circuit
+/// breaker, and says that it will stand for longer than the policy would wait, it is thrown at once: who fails fast is not
+/// to be waited for. After the last attempt, its error is thrown as it came.
 ///
 /// ```swift
 /// let quote = try await Guarded(by: .retry(.exponential(attempts: 3))).call { try await api.quote(sku) }
@@ -58,7 +60,10 @@ public struct RetryGuard: Guard {
             } catch {
                 guard classifier.classify(error) == .transient, attempt < policy.attempts else { throw error }
                 var delay = policy.delay(after: attempt, random: runtime.random)
-                if let asked = (error as? any RetryAfterProviding)?.retryAfter { delay = max(delay, asked) }
+                if let asked = (error as? any RetryAfterProviding)?.retryAfter {
+                    if error is any CallNotAttempted, asked > delay { throw error }
+                    delay = max(delay, asked)
+                }
                 if let deadline, runtime.time.monotonic() + delay > deadline { throw error }
                 runtime.instrument?.record(CallRetried(attempt: attempt, delay: delay))
                 try await runtime.time.sleep(for: delay)
