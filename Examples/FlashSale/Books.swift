@@ -72,7 +72,7 @@ final class Books: Instrument {
         state.withLock { $0.unanswered += 1 }
     }
 
-    /// Hears of the breakers. What a breaker does again and again is told once.
+    /// Hears of the breakers; what a breaker does again and again is told once.
     func record<E: InstrumentEvent>(_ event: E) {
         guard let event = event as? CircuitBreakerTransitioned, event.from != .halfOpen || event.to == .closed else {
             return

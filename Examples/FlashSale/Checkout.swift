@@ -16,9 +16,7 @@ struct Checkout: Sendable {
         self.processors = processors
         guards = processors.map { processor in
             guard !without.contains(.breaker) else { return Guarded(by: .timeout(Plan.paymentLimit)) }
-            let settings = CircuitBreakerSettings(
-                window: .time(.seconds(10)), minimumCalls: 10, failureRate: 0.5, openWait: .fixed(.seconds(5)),
-                probes: 1)
+            let settings = CircuitBreakerSettings.consecutiveFailures(5, openWait: .fixed(.seconds(15)))
             return Guarded(by: CircuitBreaker(processor.name, settings), .timeout(Plan.paymentLimit))
         }
         hasBulkhead = !without.contains(.bulkhead)

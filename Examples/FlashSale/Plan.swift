@@ -40,7 +40,7 @@ enum Tier: String, CaseIterable {
     }
 }
 
-/// Something a customer wants to buy. The seed decides all of it, so that it is the same with and without the crowd.
+/// Something a customer wants to buy: all of it decided by the seed, the same with and without the crowd.
 struct Order: Event {
     static let type: MessageType = "sale.order.placed"
 

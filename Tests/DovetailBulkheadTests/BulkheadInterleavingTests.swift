@@ -77,7 +77,7 @@ struct BulkheadInterleavingTests {
             ]
             for actor in order { steps[actor].removeFirst()() }
             let fault = fault(core, [first, second], others: 0)
-            #expect(fault == nil, "\(order)")
+            if let fault { Issue.record("\(order): \(fault)") }
             #expect(first.holds || second.holds || !(first.isWaiting || second.isWaiting), "\(order)")
             count += 1
         }
@@ -107,7 +107,7 @@ struct BulkheadInterleavingTests {
             ]
             for actor in order { steps[actor].removeFirst()() }
             let fault = fault(core, [first, second], others: taken)
-            #expect(fault == nil, "\(order)")
+            if let fault { Issue.record("\(order): \(fault)") }
             #expect(!overtook, "\(order)")
         }
     }
@@ -141,10 +141,10 @@ struct BulkheadInterleavingTests {
             for actor in order {
                 steps[actor].removeFirst()()
                 let fault = fault(core)
-                #expect(fault == nil, "\(order)")
+                if let fault { Issue.record("\(order): \(fault)") }
             }
             let fault = fault(core, [caller], others: 2 - released)
-            #expect(fault == nil, "\(order)")
+            if let fault { Issue.record("\(order): \(fault)") }
         }
     }
 }

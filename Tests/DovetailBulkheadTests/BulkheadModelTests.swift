@@ -46,7 +46,7 @@ private struct Model {
 
 @Suite("Bulkhead: against a model", .timeLimit(.minutes(1)))
 struct BulkheadModelTests {
-    @Test("Over random histories, a bulkhead does what a number and a list would do", arguments: 0..<200)
+    @Test("Over random histories, a bulkhead does what a number and a list would do", arguments: 0..<100)
     func histories(seed: UInt64) {
         let random = SeededRandom(seed: seed)
         func below(_ bound: Int) -> Int { Int(random.next() % UInt64(bound)) }
@@ -101,8 +101,11 @@ struct BulkheadModelTests {
                 _ = core.apply { _ in settings }
             }
             let figures = core.figures
-            #expect(figures.settings.limit - figures.free == model.held)
-            #expect(figures.waiting == model.line.count)
+            // An expectation for each step of each history would take longer than all the steps.
+            guard figures.settings.limit - figures.free == model.held, figures.waiting == model.line.count else {
+                Issue.record("step \(id): \(figures) instead of \(model)")
+                return
+            }
         }
         for id in unparked.sorted() { park(id) }
         #expect(ends.value == model.ended)

@@ -137,11 +137,11 @@ struct KeyedBulkheadTests {
     @Test("48: an idle key is forgotten at once; many keys leave nothing behind")
     func eviction() async throws {
         let bulkhead = KeyedBulkhead<Int>(limit: 1, total: 1, queue: 1)
-        for key in 0..<100_000 { _ = bulkhead.tryAcquire(for: key) }
+        for key in 0..<50_000 { _ = bulkhead.tryAcquire(for: key) }
         #expect(bulkhead.keys == 0)
         #expect(bulkhead.core.read { $0.capacity } == 1)
         let slot = KeyedSlot(bulkhead, -1)
-        for key in 0..<1000 { #expect(!bulkhead.hasPermit(for: key)) }
+        #expect(!(0..<1000).contains { bulkhead.hasPermit(for: $0) })
         #expect(bulkhead.keys == 1)
         slot.release()
         #expect(bulkhead.isIdle)

@@ -51,7 +51,7 @@ private struct Model {
 
 @Suite("Keyed bulkhead: against a model", .timeLimit(.minutes(1)))
 struct KeyedLedgerModelTests {
-    @Test("48: over random histories, a keyed bulkhead does what a few lists would do", arguments: 0..<200)
+    @Test("48: over random histories, a keyed bulkhead does what a few lists would do", arguments: 0..<100)
     func histories(seed: UInt64) {
         let random = SeededRandom(seed: seed)
         func below(_ bound: Int) -> Int { Int(random.next() % UInt64(bound)) }
@@ -103,17 +103,20 @@ struct KeyedLedgerModelTests {
                 guard let room = rooms.removeValue(forKey: id) else { continue }
                 held.append((key: ledger.key(ofRoom: room) ?? -1, room: room))
             }
-            #expect(ledger.inUse == model.running.count)
-            #expect(ledger.inUse == held.count)
-            #expect(ledger.waiting == model.inPlace.count + model.inLine.count)
-            #expect(ends.value == model.ended)
-            for key in 0..<4 {
-                let figures = ledger.figures(of: key)
-                #expect(figures.inUse == model.running.count { $0 == key })
-                #expect(figures.inUse <= model.limit)
-            }
             let keys = Set(model.running + model.inPlace.map(\.key) + model.inLine.map(\.key))
-            #expect(ledger.keys == keys.count)
+            let isRight =
+                ledger.inUse == model.running.count && ledger.inUse == held.count
+                && ledger.waiting == model.inPlace.count + model.inLine.count && ends.value == model.ended
+                && ledger.keys == keys.count
+                && (0..<4).allSatisfy { key in
+                    let inUse = ledger.figures(of: key).inUse
+                    return inUse == model.running.count { $0 == key } && inUse <= model.limit
+                }
+            // An expectation for each step of each history would take longer than all the steps.
+            guard isRight else {
+                Issue.record("step \(id): \(ledger) instead of \(model)")
+                return
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ struct LimitAlgorithmTests {
         let enough = Array(repeating: sample(10, 10), count: 3)
         #expect(limit(after: enough, of: AIMDLimit(initial: 20)) == 21)
         #expect(limit(after: enough, of: VegasLimit(initial: 20)) > 20)
-        #expect(limit(after: enough, of: GradientLimit(initial: 20, within: 1...200)) > 20)
+        #expect(limit(after: enough, of: GradientLimit(initial: 20, within: 1...200, smoothing: 1)) > 20)
     }
 
     @Test("50: a limit of one is not stuck at one")
