@@ -5,7 +5,8 @@ import DovetailCore
 /// Everything that is measured.
 public enum Catalogue {
     /// The rows of the table, in the order in which they are printed.
-    public static let comparisons: [Comparison] = transport + envelope + outbox + identity + simulation + guards + bulkhead
+    public static let comparisons: [Comparison] =
+        transport + envelope + outbox + identity + simulation + guards + bulkhead
 
     /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
     /// same kind; the budgets speak of them.
