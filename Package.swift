@@ -54,7 +54,8 @@ let tests: [(name: String, uses: [String])] = [
 
 /// The examples: one executable each, run by `swift run NAME`, with the files that come along.
 let examples: [(name: String, uses: [String], files: [String])] = [
-    ("OrderCheckout", ["Dovetail", "DovetailSimulation"], ["orders.jsonl"])
+    ("OrderCheckout", ["Dovetail", "DovetailSimulation"], ["orders.jsonl"]),
+    ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
 ]
 
 let package = Package(

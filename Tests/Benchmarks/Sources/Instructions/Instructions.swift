@@ -2,7 +2,7 @@
 
 import Workloads
 
-/// Runs one path for `./instructions`: `Instructions NAME COUNT`. Without arguments it prints the names.
+/// Runs one path for the script of that name, given its name and a count; without arguments it prints the names.
 @main
 struct Instructions {
     // Not asynchronous: callgrind does not survive the threads of the concurrency runtime.

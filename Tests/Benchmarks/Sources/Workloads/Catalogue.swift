@@ -7,8 +7,7 @@ import DovetailCore
 public enum Catalogue {
     /// The rows of the table, in the order in which they are printed.
     public static let comparisons: [Comparison] =
-        transport + envelope + outbox + identity + simulation + guards
-        + breakers
+        transport + envelope + outbox + identity + simulation + guards + bulkhead + breakers
 
     /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
     /// same kind; the budgets speak of them.
@@ -88,6 +87,7 @@ public enum Catalogue {
             CircuitBreakerWorkloads.keyed(.time(.seconds(1_000)), calls: 10)
         ),
         MemoryRow("Key of a million used one after the other", count: 1_000_000, CircuitBreakerWorkloads.millionKeys),
+        MemoryRow("Bulkhead that is idle", count: 100_000, budget: 502, BulkheadWorkloads.idle),
         MemoryRow("Ended call with a time limit of a minute", count: 50_000, ResilienceWorkloads.endedCalls),
     ]
 
@@ -116,7 +116,7 @@ public enum Catalogue {
         typealias Breakers = CircuitBreakerWorkloads
         func row(_ name: String, _ budget: Double, of subject: Workload, over floor: Workload) -> Comparison {
             Comparison(
-                name, in: .nanoseconds, count: 3_000_000, budget: .addedToFloor(budget), of: subject, over: floor,
+                name, in: .nanoseconds, count: 3_000_000, budget: .aboveFloor(budget), of: subject, over: floor,
                 Breakers.clock)
         }
         let (count, time) = (Breakers.count, Breakers.time)
@@ -156,6 +156,57 @@ public enum Catalogue {
                 over: Breakers.bareCalls),
         ]
     }()
+
+    /// The figures are those of Resilience4j 2.4.0, measured on a machine of the same kind.
+    private static let bulkhead = [
+        Comparison(
+            "Bulkhead, try and release", in: .nanoseconds, count: 20_000_000, budget: .figure(11.6),
+            of: BulkheadWorkloads.tryAndRelease, over: BulkheadWorkloads.counter
+        ),
+        Comparison(
+            "Bulkhead, try and release, two tasks at once", in: .nanoseconds, count: 5_000_000, budget: .figure(52),
+            of: BulkheadWorkloads.twice(BulkheadWorkloads.tryAndRelease),
+            over: BulkheadWorkloads.twice(BulkheadWorkloads.counter)
+        ),
+        Comparison(
+            "Bulkhead, full, try", in: .nanoseconds, count: 20_000_000, budget: .figure(4),
+            of: BulkheadWorkloads.rejectedTry, over: BulkheadWorkloads.counterThatIsFull
+        ),
+        Comparison(
+            "Bulkhead, acquire and release", in: .nanoseconds, count: 10_000_000,
+            of: BulkheadWorkloads.acquireAndRelease, over: BulkheadWorkloads.counter
+        ),
+        Comparison(
+            "Call if a permit is free", in: .nanoseconds, count: 5_000_000, budget: .aboveFloor(15),
+            of: BulkheadWorkloads.tryWithPermit, over: BulkheadWorkloads.bareCall
+        ),
+        Comparison(
+            "Call with a permit", in: .nanoseconds, count: 5_000_000, budget: .aboveFloor(15),
+            of: BulkheadWorkloads.withPermit, over: BulkheadWorkloads.bareCall, BulkheadWorkloads.checkedCall
+        ),
+        Comparison(
+            "Call with a permit, two tasks at once", in: .nanoseconds, count: 2_000_000,
+            of: BulkheadWorkloads.twice(BulkheadWorkloads.withPermit),
+            over: BulkheadWorkloads.twice(BulkheadWorkloads.bareCall)
+        ),
+        Comparison(
+            "Call with a permit, as a guard", in: .nanoseconds, count: 5_000_000, budget: .aboveFloor(15),
+            of: BulkheadWorkloads.call, over: BulkheadWorkloads.bareCall, BulkheadWorkloads.checkedCall
+        ),
+        Comparison(
+            "Keyed bulkhead, try and release", in: .nanoseconds, count: 2_000_000,
+            of: BulkheadWorkloads.keyedTryAndRelease, over: BulkheadWorkloads.lockedDictionary
+        ),
+        Comparison(
+            "Keyed bulkhead, try and release, two tasks at once", in: .nanoseconds, count: 500_000,
+            of: BulkheadWorkloads.twice(BulkheadWorkloads.keyedTryAndRelease),
+            over: BulkheadWorkloads.twice(BulkheadWorkloads.lockedDictionary)
+        ),
+        Comparison(
+            "Call with a permit, full", in: .nanoseconds, count: 1_000_000,
+            of: BulkheadWorkloads.rejectedCall, over: BulkheadWorkloads.throwingCall
+        ),
+    ]
 
     private static let envelope = [
         Comparison(
@@ -302,6 +353,14 @@ public enum Catalogue {
             atMost: 0),
         Allocating(CircuitBreakerWorkloads.rejections, atMost: 0),
         Allocating(CircuitBreakerWorkloads.guarded),
+        Allocating(BulkheadWorkloads.tryAndRelease, atMost: 0),
+        Allocating(BulkheadWorkloads.rejectedTry, atMost: 0),
+        Allocating(BulkheadWorkloads.acquireAndRelease, atMost: 0),
+        Allocating(BulkheadWorkloads.tryWithPermit, atMost: 0),
+        Allocating(BulkheadWorkloads.withPermit, atMost: 0),
+        Allocating(BulkheadWorkloads.call, atMost: 0),
+        Allocating(BulkheadWorkloads.keyedTryAndRelease, atMost: 0),
+        Allocating(BulkheadWorkloads.rejectedCall),
         Allocating(ResilienceWorkloads.retried),
         // Last, because timers that are left behind allocate when their time comes.
         Allocating(ResilienceWorkloads.retriedAndTimed),
