@@ -57,7 +57,8 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     (
         "OrderCheckout", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailKafka"],
         ["orders.jsonl"]
-    )
+    ),
+    ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
 ]
 
 let package = Package(
