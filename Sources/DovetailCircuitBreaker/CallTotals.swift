@@ -22,8 +22,4 @@ public struct CallTotals: Sendable, Hashable {
 
     /// All that ended, while calls were counted.
     public var ended: Int { successes + failures + neutral + late }
-
-    mutating func add(_ call: CountedCall) {
-        if call.isFailure { failures += 1 } else { successes += 1 }
-    }
 }

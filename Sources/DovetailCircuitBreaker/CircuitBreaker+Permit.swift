@@ -65,7 +65,7 @@ extension CircuitBreaker {
         @inlinable
         public consuming func settle<Result>(returning result: Result) {
             isSettled = true
-            breaker.settle(ticket, breaker.hasResultRules ? breaker.outcome(returning: result) : .success)
+            breaker.settle(ticket, breaker.context.hasResultRules ? breaker.outcome(returning: result) : .success)
         }
     }
 }

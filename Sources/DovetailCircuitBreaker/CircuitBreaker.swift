@@ -41,17 +41,17 @@ public final class CircuitBreaker: Guard {
     struct Locked: Sendable {
         var core: BreakerCore
         var reports = ReportQueue()
+        /// How many calls had ended when it was last asked whether it can be forgotten, and since which second.
+        var look: (ended: UInt32, since: UInt32)
     }
 
     /// The name that errors and events carry.
-    public let name: String
+    public var name: String { context.name }
 
     /// Which of the breakers of a ``KeyedCircuitBreaker`` it is; `nil` if it is none of those.
     public let key: String?
 
-    let runtime: Runtime
-    let classifier: OutcomeClassifier
-    private let isSystemTime: Bool
+    @usableFromInline let context: BreakerContext
     private let word: Atomic<UInt64>
     /// The first instant, in nanoseconds, for which a plain success needs a look at the window; the largest number if there
     /// is none.
@@ -75,24 +75,31 @@ public final class CircuitBreaker: Guard {
         classifier: OutcomeClassifier = OutcomeClassifier(),
         runtime: Runtime? = nil
     ) {
-        self.init(name, key: nil, BreakerLimits(settings), state, classifier, runtime ?? .current)
+        self.init(BreakerContext(name, classifier, runtime ?? .current), BreakerLimits(settings), state)
     }
 
+    /// - Parameters:
+    ///   - context: What it shares with others.
+    ///   - limits: When it opens, for how long, and what makes it close again.
+    ///   - state: The state in which it begins.
+    ///   - key: Which of those that share the context it is.
+    ///   - second: When it was made, in seconds, for ``canBeForgotten(at:_:patience:)``.
     init(
-        _ name: String, key: String?, _ limits: BreakerLimits, _ state: CircuitBreakerState, _ classifier: OutcomeClassifier,
-        _ runtime: Runtime
+        _ context: BreakerContext, _ limits: BreakerLimits, _ state: CircuitBreakerState, key: String? = nil,
+        since second: UInt32 = 0
     ) {
         let core = BreakerCore(limits, startingAs: state)
-        self.name = name
+        self.context = context
         self.key = key
-        self.runtime = runtime
-        self.classifier = classifier
-        isSystemTime = runtime.time is SystemTime
         word = Atomic(core.word(rotation: 0).rawValue)
         windowEnd = Atomic(core.windowEnd)
         slowNanoseconds = Atomic(limits.slowNanoseconds)
-        locked = Mutex(Locked(core: core))
+        locked = Mutex(Locked(core: core, look: (0, second)))
     }
+
+    var runtime: Runtime { context.runtime }
+
+    func now() -> MonotonicInstant { context.now() }
 
     // MARK: Closures
 
@@ -113,7 +120,7 @@ public final class CircuitBreaker: Guard {
             settle(ticket, throwing: error)
             throw error
         }
-        if hasResultRules {
+        if context.hasResultRules {
             settle(ticket, outcome(returning: result))
         } else {
             settle(ticket, .success)
@@ -164,18 +171,11 @@ public final class CircuitBreaker: Guard {
         let generation: UInt32
         /// In nanoseconds; the least number if its time is not taken.
         let start: Int64
-
-        init(generation: UInt32, start: Int64) {
-            self.generation = generation
-            self.start = start
-        }
     }
-
-    @usableFromInline var hasResultRules: Bool { classifier.hasResultRules }
 
     @usableFromInline
     func outcome<Result>(returning result: Result) -> CallOutcome {
-        classifier.outcome(returning: result)
+        context.classifier.outcome(returning: result)
     }
 
     @usableFromInline
@@ -188,7 +188,7 @@ public final class CircuitBreaker: Guard {
 
     @usableFromInline
     func settle(_ ticket: Ticket, throwing error: any Error) {
-        settle(ticket, classifier.outcome(of: error), error)
+        settle(ticket, context.classifier.outcome(of: error), error)
     }
 
     @usableFromInline
@@ -210,14 +210,24 @@ public final class CircuitBreaker: Guard {
             let (taken, overflow) = end.nanoseconds.subtractingReportingOverflow(ticket.start)
             isSlow = overflow || taken > slowNanoseconds.load(ordering: .relaxed)
         }
-        if outcome == .success, !isSlow, count(ticket, at: &instant) { return }
-        if instant == nil, windowEnd.load(ordering: .relaxed) != .max { instant = now() }
+        if outcome == .success, !isSlow {
+            if count(ticket, at: &instant) { return }
+            if instant == nil { instant = timeForWindow() }
+            if let instant, beginBucket(for: ticket, at: instant) {
+                var known: MonotonicInstant? = instant
+                if count(ticket, at: &known) { return }
+            }
+        }
+        if instant == nil { instant = timeForWindow() }
         settleUnderLock(ticket, BreakerCore.Ending(outcome: outcome, isSlow: isSlow), error, at: instant)
     }
 
     /// Counts a success that was not slow without taking the lock, if nothing else follows from it.
     ///
-    /// - Parameter instant: The time, if it is known; set if it had to be found out.
+    /// - Parameters:
+    ///   - ticket: What let the call through.
+    ///   - instant: The time, if it is known; set if it had to be found out.
+    /// - Returns: Whether that is all.
     private func count(_ ticket: Ticket, at instant: inout MonotonicInstant?) -> Bool {
         var current = word.load(ordering: .acquiring)
         while true {
@@ -240,11 +250,35 @@ public final class CircuitBreaker: Guard {
         }
     }
 
+    /// The time, if the window is one of time.
+    private func timeForWindow() -> MonotonicInstant? {
+        windowEnd.load(ordering: .relaxed) == .max ? nil : now()
+    }
+
     // MARK: Under the lock
+
+    /// Begins the bucket of an instant, so that many successes within it can be counted without the lock, and need no memory.
+    ///
+    /// - Returns: Whether that may help.
+    private func beginBucket(for ticket: Ticket, at instant: MonotonicInstant) -> Bool {
+        guard instant.nanoseconds >= windowEnd.load(ordering: .acquiring) else { return false }
+        return withCore { core, _ in
+            guard core.generation == ticket.generation, case .closed = core.phase else { return .done(false) }
+            _ = core.advance(to: BreakerCore.Moment(now: instant))
+            return .done(core.takesPlainSuccesses)
+        }
+    }
 
     private func admitUnderLock(isTimed: Bool) throws(CircuitBreakerError) -> Ticket {
         let instant = now()
         var cause: (any Error)?
+        // The usual case changes nothing that calls see without the lock.
+        let retryAfter = locked.withLock { locked in
+            let retryAfter = locked.core.rejectWhileOpen(at: instant)
+            if retryAfter != nil { cause = locked.core.lastFailure }
+            return retryAfter
+        }
+        if let retryAfter { throw rejection(.open, retryAfter: retryAfter, cause) }
         let admission = withCore(at: instant) { core, moment in
             let step = core.admit(at: moment)
             if case .done(.rejected) = step { cause = core.lastFailure }
@@ -254,10 +288,17 @@ public final class CircuitBreaker: Guard {
         case .permitted(let ticket):
             return Ticket(generation: ticket.generation, start: isTimed ? instant.nanoseconds : .min)
         case .rejected(let state, let retryAfter):
-            runtime.instrument?.record(CircuitBreakerRejected(breaker: name, key: key, state: state, retryAfter: retryAfter))
-            throw CircuitBreakerError(
-                .notPermitted, breaker: name, key: key, state: state, retryAfter: retryAfter, cause: cause)
+            throw rejection(state, retryAfter: retryAfter, cause)
         }
+    }
+
+    private func rejection(
+        _ state: CircuitBreakerState, retryAfter: Duration?, _ cause: (any Error)?
+    ) -> CircuitBreakerError {
+        runtime.instrument?.record(
+            CircuitBreakerRejected(breaker: name, key: key, state: state, retryAfter: retryAfter))
+        return CircuitBreakerError(
+            .notPermitted, breaker: name, key: key, state: state, retryAfter: retryAfter, cause: cause)
     }
 
     private func settleUnderLock(
@@ -325,25 +366,30 @@ public final class CircuitBreaker: Guard {
         }
     }
 
-    /// What decides whether it can be forgotten.
-    struct Rest: Sendable {
-        let isClosed: Bool
-        /// Whether it cannot be told from a new one.
-        let isLikeNew: Bool
-        /// Whether calls stay in its window however old they are.
-        let isCounting: Bool
-        /// How many calls have ended, to be compared with another look.
-        let ended: UInt32
-    }
-
-    /// Looks at it without a clock or anything else of others.
-    func rest(at now: MonotonicInstant) -> Rest {
+    /// Whether it makes no difference if it is forgotten, as long as nobody uses it.
+    ///
+    /// It is closed, and cannot be told from a new one; or it remembers calls however old they are, and none has ended for
+    /// long. Nothing of others is called.
+    ///
+    /// - Parameters:
+    ///   - now: The time.
+    ///   - second: The same in seconds.
+    ///   - patience: For how many seconds no call has ended.
+    /// - Returns: Whether it can be forgotten.
+    func canBeForgotten(at now: MonotonicInstant, _ second: UInt32, patience: UInt32) -> Bool {
         var core = copyOfCore()
-        guard case .closed = core.phase else { return Rest(isClosed: false, isLikeNew: false, isCounting: false, ended: 0) }
+        guard case .closed = core.phase else { return false }
         _ = core.advance(to: BreakerCore.Moment(now: now))
-        return Rest(
-            isClosed: true, isLikeNew: core.isLikeNew, isCounting: core.window.end == nil,
-            ended: UInt32(truncatingIfNeeded: core.totals.ended))
+        if core.isLikeNew { return true }
+        let ended = UInt32(truncatingIfNeeded: core.totals.ended)
+        let isAgeless = core.isAgeless
+        return locked.withLock { locked in
+            guard isAgeless, ended == locked.look.ended else {
+                locked.look = (ended, second)
+                return false
+            }
+            return second &- locked.look.since >= patience
+        }
     }
 
     /// Tells of what happened, in order, with no lock held.
@@ -365,7 +411,8 @@ public final class CircuitBreaker: Guard {
         case .reset(let state):
             runtime.instrument?.record(CircuitBreakerReset(breaker: name, key: key, state: state))
         case .exceeded(let reason, let figures):
-            runtime.instrument?.record(CircuitBreakerExceeded(breaker: name, key: key, reason: reason, figures: figures))
+            runtime.instrument?.record(
+                CircuitBreakerExceeded(breaker: name, key: key, reason: reason, figures: figures))
         }
     }
 
@@ -377,11 +424,5 @@ public final class CircuitBreaker: Guard {
         // The listener is let go of after the lock: its end may run code of others.
         let removed = locked.withLock { $0.reports.stopListening(id) }
         withExtendedLifetime(removed) {}
-    }
-
-    /// The time now.
-    func now() -> MonotonicInstant {
-        // The machine's clock is asked directly; through the protocol it costs a tenth more.
-        isSystemTime ? SystemTime().monotonic() : runtime.time.monotonic()
     }
 }

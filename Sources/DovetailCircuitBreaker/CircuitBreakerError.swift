@@ -76,7 +76,8 @@ public struct CircuitBreakerError: Error, CallNotAttempted, Sendable, CustomStri
     public var message: String {
         let which = key.map { "\(breaker)[\($0)]" } ?? breaker
         if code == .illegalTransition {
-            return "Circuit breaker \"\(which)\" is \(state) and cannot become half-open. Open it first, with a wait of zero "
+            return
+                "Circuit breaker \"\(which)\" is \(state) and cannot become half-open. Open it first, with a wait of zero "
                 + "if probes are to go through at once."
         }
         return switch state {

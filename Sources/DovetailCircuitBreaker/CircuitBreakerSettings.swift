@@ -52,13 +52,13 @@ public struct CircuitBreakerSettings: Sendable {
     /// How many calls must have ended within the window before a rate means anything; of a window of fewer calls, all.
     public var minimumCalls: Int { didSet { minimumCalls = max(1, minimumCalls) } }
 
-    /// The part of calls, from 0 to 1, that fail when the breaker opens: at exactly this part or above. `nil` for never.
+    /// The part of calls, from 0 to 1, that fail when the breaker opens, at exactly this part or above; `nil` for never.
     public var failureRate: Double? { didSet { failureRate = failureRate.map(Self.rate) } }
 
     /// A call that takes longer than this is slow; `nil` if time is not taken, which saves two looks at the clock.
     public var slowCall: Duration?
 
-    /// The part of calls, from 0 to 1, that are slow when the breaker opens: at exactly this part or above. `nil` for never.
+    /// The part of calls, from 0 to 1, that are slow when the breaker opens, at exactly this part or above; `nil` for never.
     public var slowCallRate: Double? { didSet { slowCallRate = slowCallRate.map(Self.rate) } }
 
     /// How many failures with no success between them open the breaker, however few calls there were; `nil` for never.

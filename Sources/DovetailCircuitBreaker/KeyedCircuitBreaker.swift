@@ -11,24 +11,23 @@ import Synchronization
 /// ```
 ///
 /// Memory is bounded. A breaker is made when its key is first used and forgotten when that makes no difference: it is closed,
-/// no call is under way through it, nobody holds it, and there is no call in its window. Calls in a window of counted calls
-/// would stay for ever, so those are forgotten when no call has ended for ``forgetAfter``. A breaker that is not closed is
-/// never forgotten.
+/// no call is under way through it, nobody holds it, and there is no call in its window. Calls in a window of counted calls,
+/// and failures in a row, would stay for ever, so those are forgotten when no call has ended for ``forgetAfter``. A breaker
+/// that is not closed is never forgotten.
 ///
 /// When there are ``most`` breakers and none can be forgotten, the calls of further keys are made without one, since to
 /// share one would let the failures of one key reject another's calls; a ``CircuitBreakerMissing`` event tells of it.
 public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     /// The name that errors and events carry, together with the key.
-    public let name: String
+    public var name: String { context.name }
 
     /// The most breakers.
     public let most: Int
 
-    /// How long calls are remembered by a breaker with a window of counted calls through which no more end.
+    /// How long calls are remembered by a breaker that counts them however old they are, once no more end.
     public let forgetAfter: Duration
 
-    private let classifier: OutcomeClassifier
-    private let runtime: Runtime
+    private let context: BreakerContext
     private let limits: Mutex<BreakerLimits>
     private let shards: [BreakerShard<Key>]
     /// Stands in where there is no room for another.
@@ -40,7 +39,7 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     ///   - name: The name that errors and events carry, such as that of the kind of service behind them.
     ///   - settings: When each breaker opens, for how long, and what makes it close again.
     ///   - most: The most breakers; at least 1.
-    ///   - forgetAfter: How long calls are remembered by a breaker with a window of counted calls through which no more end.
+    ///   - forgetAfter: How long calls are remembered by a breaker that counts them however old they are, once no more end.
     ///   - classifier: Decides what the end of a call says about the health of the other side.
     ///   - runtime: Where time and chance come from and who hears of changes; the current task's if `nil`.
     public init(
@@ -51,18 +50,16 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
         classifier: OutcomeClassifier = OutcomeClassifier(),
         runtime: Runtime? = nil
     ) {
-        let runtime = runtime ?? .current
+        let context = BreakerContext(name, classifier, runtime ?? .current)
         let limits = BreakerLimits(settings)
-        self.name = name
         self.most = max(1, most)
         self.forgetAfter = max(.zero, forgetAfter)
-        self.classifier = classifier
-        self.runtime = runtime
+        self.context = context
         self.limits = Mutex(limits)
         let count = min(16, self.most)
         let (each, rest) = self.most.quotientAndRemainder(dividingBy: count)
         shards = (0..<count).map { BreakerShard(most: $0 < rest ? each + 1 : each) }
-        none = CircuitBreaker(name, key: nil, limits, .disabled, classifier, runtime)
+        none = CircuitBreaker(context, limits, .disabled)
     }
 
     /// Makes a call if the breaker of a key lets it through.
@@ -97,14 +94,16 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
         let shard = shard(for: key)
         if let breaker = shard.find(key) { return breaker }
         let limits = limits.withLock { $0 }
-        let new = CircuitBreaker(name, key: String(describing: key), limits, .closed, classifier, runtime)
-        if let breaker = shard.insert(new, for: key, forgetAfter: forgetAfter, now: new.now()) {
+        let now = context.now()
+        let new = CircuitBreaker(
+            context, limits, .closed, key: String(describing: key), since: BreakerShard<Key>.seconds(now))
+        if let breaker = shard.insert(new, for: key, forgetAfter: forgetAfter, now: now) {
             // Settings may have been changed between the two steps.
             let current = self.limits.withLock { $0 }
             if current !== limits, breaker === new { breaker.reconfigure(current) }
             return breaker
         }
-        runtime.instrument?.record(CircuitBreakerMissing(breaker: name))
+        context.runtime.instrument?.record(CircuitBreakerMissing(breaker: name))
         return none
     }
 
@@ -127,7 +126,10 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     public func unhealthy() -> [Key: CircuitBreakerState] {
         var states: [Key: CircuitBreakerState] = [:]
         for shard in shards {
-            for (key, breaker) in shard.all where breaker.state != .closed { states[key] = breaker.state }
+            for (key, breaker) in shard.all {
+                let state = breaker.state
+                if state != .closed { states[key] = state }
+            }
         }
         return states
     }
@@ -136,7 +138,7 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     ///
     /// There is no need to call this: it happens by itself when breakers are added.
     public func sweep() {
-        let now = none.now()
+        let now = context.now()
         for shard in shards { shard.sweep(forgetAfter: forgetAfter, now: now) }
     }
 
@@ -168,7 +170,8 @@ extension KeyedCircuitBreaker: HealthReporting {
     public func health() -> Health {
         Health(
             breakers: Dictionary(
-                unhealthy().map { ("\(name)[\($0.key)]", $0.value.description) }, uniquingKeysWith: { first, _ in first }
+                unhealthy().map { ("\(name)[\($0.key)]", $0.value.description) },
+                uniquingKeysWith: { first, _ in first }
             ))
     }
 }

@@ -3,8 +3,8 @@ import PackageDescription
 
 // A package of its own, so that the library keeps depending on nothing.
 let rooms = [
-    "DovetailCore", "DovetailConsumer", "DovetailIdempotency", "DovetailOutbox", "DovetailResilience",
-    "DovetailSimulation", "DovetailBulkhead",
+    "DovetailBulkhead", "DovetailCircuitBreaker", "DovetailCore", "DovetailConsumer", "DovetailIdempotency",
+    "DovetailOutbox", "DovetailResilience", "DovetailSimulation",
 ]
 
 let package = Package(

@@ -10,7 +10,9 @@ struct CircuitBreakerEventTests {
     private static let settings = CircuitBreakerSettings(
         window: .count(4), minimumCalls: 4, openWait: .fixed(.seconds(10)), probes: 2)
 
-    @Test("15: however many callers come when the wait is over, exactly the probes go through, with one transition", arguments: 0..<200)
+    @Test(
+        "15: however many callers come when the wait is over, exactly the probes go through, with one transition",
+        arguments: 0..<200)
     func expiryRace(seed: UInt64) async throws {
         let events = EventLog()
         let simulation = Simulation(seed: seed, instrument: events)
@@ -120,10 +122,23 @@ struct CircuitBreakerEventTests {
         let (opening, again) = (CallFigures(total: 4, failures: 2), CallFigures(total: 1, failures: 1))
         #expect(events.map(\.figures) == [opening, opening, again, again, CallFigures(total: 2)])
         #expect(events.map(\.reason) == [.failureRate, .waitOver, .probesFailed, .waitOver, .probesSucceeded])
-        #expect(rig.events.transitions == [
-            "closed>open", "open>half-open", "half-open>open", "open>half-open", "half-open>closed",
-        ])
+        #expect(
+            rig.events.transitions == [
+                "closed>open", "open>half-open", "half-open>open", "open>half-open", "half-open>closed",
+            ])
         subscription.cancel()
+    }
+
+    @Test("36: also when a listener causes another transition: all hear of the first one first")
+    func nestedReports() {
+        let rig = Rig(Self.settings)
+        let breaker = rig.breaker
+        let heard = Log<String>()
+        let first = breaker.onTransition { if $0.to == .open { breaker.reset() } }
+        let second = breaker.onTransition { heard.add("\($0.from)>\($0.to)") }
+        rig.run("FFFF")
+        #expect(heard.all == ["closed>open", "open>closed"])
+        withExtendedLifetime((first, second)) {}
     }
 
     @Test("36: also when many tasks open and close at once")
@@ -205,11 +220,14 @@ struct CircuitBreakerEventTests {
         #expect(rig.breaker.snapshot().totals.failures == 6)
     }
 
-    @Test("38: totals are the sum of all calls", arguments: [
-        CircuitBreakerSettings.Window.count(100), .count(5_000), .time(.seconds(10)),
-    ])
+    @Test(
+        "38: totals are the sum of all calls",
+        arguments: [
+            CircuitBreakerSettings.Window.count(100), .count(5_000), .time(.seconds(10)),
+        ])
     func conservation(window: CircuitBreakerSettings.Window) async {
-        let rig = Rig(CircuitBreakerSettings(window: window, minimumCalls: 5_000, failureRate: 1, slowCall: .seconds(100)))
+        let rig = Rig(
+            CircuitBreakerSettings(window: window, minimumCalls: 5_000, failureRate: 1, slowCall: .seconds(100)))
         let started = Shared(0)
         let ended = Shared(0)
         await withTaskGroup(of: Void.self) { group in

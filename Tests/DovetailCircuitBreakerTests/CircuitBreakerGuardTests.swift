@@ -92,14 +92,17 @@ struct CircuitBreakerGuardTests {
     @Test("9: asks the program's rule, but not for what was cancelled or not attempted")
     func rule() async {
         let asked = Log<String>()
-        let rig = Rig(classifier: OutcomeClassifier { error in
-            asked.add("\(type(of: error))")
-            return error is Declined ? .success : error is Broken ? .neutral : nil
-        })
+        let rig = Rig(
+            classifier: OutcomeClassifier { error in
+                asked.add("\(type(of: error))")
+                return error is Declined ? .success : error is Broken ? .neutral : nil
+            })
         await #expect(throws: Declined.self) { try await rig.breaker.call { throw Declined() } }
         await #expect(throws: Broken.self) { try await rig.breaker.call { throw Broken() } }
         await #expect(throws: QueueFull.self) { try await rig.breaker.call { throw QueueFull() } }
-        await #expect(throws: ResilienceError.self) { try await rig.breaker.call { throw ResilienceError(.timedOut, "") } }
+        await #expect(throws: ResilienceError.self) {
+            try await rig.breaker.call { throw ResilienceError(.timedOut, "") }
+        }
         #expect(rig.figures == CallFigures(total: 2, failures: 1))
         #expect(asked.all == ["Declined", "Broken", "ResilienceError"])
     }
@@ -107,7 +110,9 @@ struct CircuitBreakerGuardTests {
     @Test("a permit asks the classifier, too")
     func permitClassifier() throws {
         let rig = Rig(
-            classifier: OutcomeClassifier { $0 is Declined ? .success : nil }.judging(Int.self) { $0 < 0 ? .failure : .success })
+            classifier: OutcomeClassifier { $0 is Declined ? .success : nil }.judging(Int.self) {
+                $0 < 0 ? .failure : .success
+            })
         try rig.breaker.acquire().settle(throwing: Declined())
         try rig.breaker.acquire().settle(throwing: Broken(number: 3))
         try rig.breaker.acquire().settle(throwing: QueueFull())
@@ -185,7 +190,8 @@ struct CircuitBreakerGuardTests {
     @Test("numbers that make no sense are moved to the nearest that does")
     func clamping() {
         var settings = CircuitBreakerSettings(
-            window: .count(-3), minimumCalls: 0, failureRate: -1, slowCallRate: .nan, consecutiveFailures: -7, probes: -1,
+            window: .count(-3), minimumCalls: 0, failureRate: -1, slowCallRate: .nan, consecutiveFailures: -7,
+            probes: -1,
             probeSuccesses: 0, longestHalfOpen: .seconds(-1))
         #expect(settings.window == .count(1))
         #expect(settings.minimumCalls == 1)

@@ -10,7 +10,8 @@ import Testing
 struct ClosedStateTests {
     @Test("1: below the minimum of calls the rate is unknown, not zero, and nothing opens")
     func minimumCalls() {
-        let rig = Rig(CircuitBreakerSettings(window: .count(100), minimumCalls: 10, slowCall: .seconds(1), slowCallRate: 0.5))
+        let rig = Rig(
+            CircuitBreakerSettings(window: .count(100), minimumCalls: 10, slowCall: .seconds(1), slowCallRate: 0.5))
         rig.run("fffffffff")
         #expect(rig.state == .closed)
         #expect(rig.breaker.snapshot().failureRate == nil)
@@ -20,10 +21,12 @@ struct ClosedStateTests {
         #expect(rig.state == .open)
     }
 
-    @Test("2: opens at exactly the threshold", arguments: [
-        (0.5, 100, 50), (0.55, 20, 11), (0.1, 10, 1), (1.0 / 3, 3, 1), (2.0 / 3, 3, 2), (0.07, 100, 7), (1, 4, 4),
-        (0.29, 100, 29), (0.57, 100, 57), (0.58, 50, 29),
-    ])
+    @Test(
+        "2: opens at exactly the threshold",
+        arguments: [
+            (0.5, 100, 50), (0.55, 20, 11), (0.1, 10, 1), (1.0 / 3, 3, 1), (2.0 / 3, 3, 2), (0.07, 100, 7), (1, 4, 4),
+            (0.29, 100, 29), (0.57, 100, 57), (0.58, 50, 29),
+        ])
     func threshold(rate: Double, calls: Int, failures: Int) {
         let settings = CircuitBreakerSettings(window: .count(calls), minimumCalls: calls, failureRate: rate)
         for (count, isOpen) in [(failures - 1, false), (failures, true)] {
@@ -43,9 +46,11 @@ struct ClosedStateTests {
         #expect(rig.breaker.snapshot().failureRate == 0.495)
     }
 
-    @Test("3: a success that makes up the minimum can open", arguments: [
-        CircuitBreakerSettings.Window.count(5), .time(.seconds(10)),
-    ])
+    @Test(
+        "3: a success that makes up the minimum can open",
+        arguments: [
+            CircuitBreakerSettings.Window.count(5), .time(.seconds(10)),
+        ])
     func successOpens(window: CircuitBreakerSettings.Window) {
         let rig = Rig(CircuitBreakerSettings(window: window, minimumCalls: 5, failureRate: 0.5))
         rig.run("FFFS")
@@ -127,7 +132,8 @@ struct ClosedStateTests {
         #expect(one.figures == CallFigures(total: 1))
         one.run("F")
         #expect(one.state == .open)
-        let bucket = Rig(CircuitBreakerSettings(window: .time(.seconds(1), buckets: 1), minimumCalls: 2, failureRate: 1))
+        let bucket = Rig(
+            CircuitBreakerSettings(window: .time(.seconds(1), buckets: 1), minimumCalls: 2, failureRate: 1))
         bucket.run("F")
         bucket.time.advance(by: .seconds(1))
         bucket.run("F")
@@ -202,13 +208,16 @@ struct ClosedStateTests {
         #expect(figures.slowSuccesses == 2)
     }
 
-    @Test("8: slow calls alone open, and open again from half-open", arguments: [
-        CircuitBreakerSettings.Window.count(10), .time(.seconds(1000)),
-    ])
+    @Test(
+        "8: slow calls alone open, and open again from half-open",
+        arguments: [
+            CircuitBreakerSettings.Window.count(10), .time(.seconds(1000)),
+        ])
     func slowCallsOpen(window: CircuitBreakerSettings.Window) {
         let rig = Rig(
             CircuitBreakerSettings(
-                window: window, minimumCalls: 10, failureRate: 0.9, slowCall: .seconds(1), slowCallRate: 0.3, probes: 2))
+                window: window, minimumCalls: 10, failureRate: 0.9, slowCall: .seconds(1), slowCallRate: 0.3, probes: 2)
+        )
         rig.run("SSSSSSSss")
         #expect(rig.state == .closed)
         rig.run("s")
@@ -243,7 +252,9 @@ struct ClosedStateTests {
 
     @Test("10: a result can count as a failure, and the caller receives it")
     func resultRule() async throws {
-        let classifier = OutcomeClassifier().judging(Int.self) { $0 >= 500 ? .failure : $0 == 429 ? .neutral : .success }
+        let classifier = OutcomeClassifier().judging(Int.self) {
+            $0 >= 500 ? .failure : $0 == 429 ? .neutral : .success
+        }
         let rig = Rig(classifier: classifier)
         for answer in [200, 500, 503, 429] { #expect(try await rig.breaker.call { answer } == answer) }
         #expect(try await rig.breaker.call { "no rule for this type" } == "no rule for this type")

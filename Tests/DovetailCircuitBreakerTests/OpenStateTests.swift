@@ -92,9 +92,11 @@ struct OpenStateTests {
         #expect(distinct == [0, 1, 2, 3, 4, 0])
     }
 
-    @Test("17: a wait that grows stops growing at its cap, and a wait without end overflows nothing", arguments: [
-        (0, 2), (1, 4), (2, 8), (3, 10), (4, 10),
-    ])
+    @Test(
+        "17: a wait that grows stops growing at its cap, and a wait without end overflows nothing",
+        arguments: [
+            (0, 2), (1, 4), (2, 8), (3, 10), (4, 10),
+        ])
     func exponential(attempt: Int, seconds: Int) {
         var settings = Self.settings
         settings.openWait = .exponential(from: .seconds(2), upTo: .seconds(10))
@@ -107,7 +109,9 @@ struct OpenStateTests {
         #expect(rig.breaker.snapshot().retryAfter == .seconds(seconds))
     }
 
-    @Test("17: near the end of the clock", arguments: [Duration.seconds(Int64.max), .nanoseconds(Int64.max), .seconds(-5)])
+    @Test(
+        "17: near the end of the clock",
+        arguments: [Duration.seconds(Int64.max), .nanoseconds(Int64.max), .seconds(-5)])
     func overflow(wait: Duration) {
         var settings = Self.settings
         settings.window = .time(.seconds(Int64.max))
@@ -206,9 +210,11 @@ struct OpenStateTests {
         #expect(rig.events.transitions.isEmpty)
     }
 
-    @Test("21: what is not allowed is refused and changes nothing", arguments: [
-        CircuitBreakerState.closed, .disabled, .metricsOnly,
-    ])
+    @Test(
+        "21: what is not allowed is refused and changes nothing",
+        arguments: [
+            CircuitBreakerState.closed, .disabled, .metricsOnly,
+        ])
     func illegal(state: CircuitBreakerState) {
         let rig = Rig(Self.settings, state: state)
         rig.run("FSF")

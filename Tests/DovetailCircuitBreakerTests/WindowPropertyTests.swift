@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-@testable import DovetailCircuitBreaker
 import DovetailCore
 import Testing
 
-/// Windows against a recount of all calls, over random histories. The seed is the argument of the case that fails.
+@testable import DovetailCircuitBreaker
+
+/// Windows against a recount of all calls, over random histories.
+///
+/// The seed is the argument of the case that fails.
 @Suite("Windows of calls agree with a recount")
 struct WindowPropertyTests {
     private func randomCall(_ random: SeededRandom) -> CountedCall {

@@ -51,9 +51,11 @@ struct RetryGuardTests {
         let retryAfter: Duration?
     }
 
-    @Test("does not wait for a guard within that rejects for longer than the policy would wait", arguments: [
-        (nil, 3), (.milliseconds(1), 3), (.seconds(2), 3), (.seconds(3), 1),
-    ] as [(Duration?, Int)])
+    @Test(
+        "does not wait for a guard within that rejects for longer than the policy would wait",
+        arguments: [
+            (nil, 3), (.milliseconds(1), 3), (.seconds(2), 3), (.seconds(3), 1),
+        ] as [(Duration?, Int)])
     func rejected(retryAfter: Duration?, attempts: Int) async throws {
         try await Simulation(seed: 1).run {
             let calls = Calls()

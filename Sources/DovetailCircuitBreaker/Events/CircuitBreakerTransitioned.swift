@@ -35,7 +35,8 @@ public struct CircuitBreakerTransitioned: InstrumentEvent, Hashable {
     ///   - reason: Why it changed.
     ///   - figures: What had been counted in the state before.
     public init(
-        breaker: String, key: String? = nil, from: CircuitBreakerState, to: CircuitBreakerState, reason: TransitionReason,
+        breaker: String, key: String? = nil, from: CircuitBreakerState, to: CircuitBreakerState,
+        reason: TransitionReason,
         figures: CallFigures
     ) {
         self.breaker = breaker

@@ -75,13 +75,19 @@ struct BreakerCore: Sendable {
     private(set) var window: ResultWindow
     /// Failures with no success between them.
     private(set) var streak: UInt32 = 0
-    /// How often it has opened since it was last closed.
-    private(set) var attempt = 0
-    private(set) var totals = CallTotals()
-    /// What failed last, to be shown when a call is rejected.
-    private(set) var lastFailure: (any Error)?
-    /// What is to be told, in order.
-    private(set) var changes: [BreakerChange] = []
+    private var successes = 0
+    /// One or none: most breakers have seen nothing but successes.
+    private var trouble: [Trouble] = []
+
+    /// What there is only once something else than a success has happened.
+    private struct Trouble: Sendable {
+        /// How often it has opened since it was last closed.
+        var attempt = 0
+        /// All but the successes.
+        var totals = CallTotals()
+        var lastFailure: (any Error)?
+        var changes: [BreakerChange] = []
+    }
 
     init(_ limits: BreakerLimits, startingAs state: CircuitBreakerState = .closed) {
         self.limits = limits
@@ -96,6 +102,23 @@ struct BreakerCore: Sendable {
     }
 
     private var settings: CircuitBreakerSettings { limits.settings }
+
+    private mutating func note(_ body: (inout Trouble) -> Void) {
+        if trouble.isEmpty { trouble.append(Trouble()) }
+        body(&trouble[0])
+    }
+
+    /// How often it has opened since it was last closed.
+    var attempt: Int { trouble.first?.attempt ?? 0 }
+
+    var totals: CallTotals {
+        var totals = trouble.first?.totals ?? CallTotals()
+        totals.successes = successes
+        return totals
+    }
+
+    /// What failed last, to be shown when a call is rejected.
+    var lastFailure: (any Error)? { trouble.first?.lastFailure }
 
     // MARK: Reading
 
@@ -146,8 +169,12 @@ struct BreakerCore: Sendable {
 
     /// Whether it cannot be told from a new one, apart from what it remembers for those who read it.
     var isLikeNew: Bool {
-        if case .closed = phase { window.isEmpty && streak == 0 && attempt == 0 } else { false }
+        guard case .closed = phase, window.isEmpty, attempt == 0 else { return false }
+        return streak == 0 || settings.consecutiveFailures == nil
     }
+
+    /// Whether it remembers calls however old they are.
+    var isAgeless: Bool { window.end == nil || settings.consecutiveFailures != nil }
 
     /// How many calls must have ended for a rate to mean anything.
     var minimumCalls: Int {
@@ -172,8 +199,8 @@ struct BreakerCore: Sendable {
     var windowEnd: Int64 { window.end?.nanoseconds ?? .max }
 
     mutating func takeChanges() -> [BreakerChange] {
-        guard !changes.isEmpty else { return [] }
-        defer { changes = [] }
+        guard let changes = trouble.first?.changes, !changes.isEmpty else { return [] }
+        trouble[0].changes = []
         return changes
     }
 
@@ -222,14 +249,27 @@ struct BreakerCore: Sendable {
     }
 
     private mutating func reject(retryAfter: Duration?) -> Admission {
-        totals.rejected += 1
+        note { $0.totals.rejected += 1 }
         return .rejected(state, retryAfter: retryAfter)
+    }
+
+    /// Rejects a call if it is open and stays so.
+    ///
+    /// - Returns: For how long it rejects calls; `nil` if something else may come of the call.
+    mutating func rejectWhileOpen(at now: MonotonicInstant) -> Duration? {
+        guard case .open(let opening) = phase, now < opening.until else { return nil }
+        note { $0.totals.rejected += 1 }
+        return opening.until - now
+    }
+
+    private mutating func tally(_ call: CountedCall) {
+        if call.isFailure { note { $0.totals.failures += 1 } } else { successes += 1 }
     }
 
     /// Takes note of how a call ended.
     mutating func settle(_ ticket: Ticket, _ ending: Ending, at moment: Moment?) -> Step<Void> {
         guard ticket.generation == generation else {
-            totals.late += 1
+            note { $0.totals.late += 1 }
             return .done(())
         }
         switch phase {
@@ -241,7 +281,7 @@ struct BreakerCore: Sendable {
 
     private mutating func settleCounted(_ ending: Ending, at moment: Moment?) -> Step<Void> {
         guard ending.outcome != .neutral else {
-            totals.neutral += 1
+            note { $0.totals.neutral += 1 }
             return .done(())
         }
         if let end = window.end {
@@ -257,11 +297,12 @@ struct BreakerCore: Sendable {
         }
         window.add(call)
         streak = newStreak
-        totals.add(call)
+        tally(call)
         guard let reason else { return .done(()) }
         if case .metricsOnly(var exceeded) = phase {
             if exceeded.insert(reason).inserted {
-                changes.append(.exceeded(reason, figures))
+                let figures = figures
+                note { $0.changes.append(.exceeded(reason, figures)) }
                 phase = .metricsOnly(exceeded: exceeded)
             }
         } else if let moment {
@@ -274,19 +315,19 @@ struct BreakerCore: Sendable {
         guard let moment else { return .asks(attempt: nil) }
         if let attempt = advance(to: moment) { return .asks(attempt: attempt) }
         guard ticket.generation == generation, case .halfOpen(var trial) = phase else {
-            totals.late += 1
+            note { $0.totals.late += 1 }
             return .done(())
         }
         guard ending.outcome != .neutral else {
             trial.giveBack()
             phase = .halfOpen(trial)
-            totals.neutral += 1
+            note { $0.totals.neutral += 1 }
             return .done(())
         }
         let verdict = trial.settle(ending.counted)
         if verdict == .fail, moment.attempt != attempt { return .asks(attempt: attempt) }
         phase = .halfOpen(trial)
-        totals.add(ending.counted)
+        tally(ending.counted)
         switch verdict {
         case .undecided: break
         case .pass: close(.probesSucceeded)
@@ -297,7 +338,8 @@ struct BreakerCore: Sendable {
 
     /// Keeps a failure to be shown, and gives the one before in exchange.
     mutating func keep(_ error: inout (any Error)?) {
-        if error != nil { swap(&lastFailure, &error) }
+        guard error != nil else { return }
+        note { swap(&$0.lastFailure, &error) }
     }
 
     /// Takes note of successes that were not slow and that ``takesPlainSuccesses`` allowed.
@@ -305,7 +347,7 @@ struct BreakerCore: Sendable {
         guard count > 0 else { return }
         window.add(plain: count)
         streak = 0
-        totals.successes += count
+        successes += count
     }
 
     private func tripReason(_ counts: CallCounts, streak: UInt32) -> TransitionReason? {
@@ -362,7 +404,8 @@ struct BreakerCore: Sendable {
         case .disabled: break
         case .open, .halfOpen, .forcedOpen: close(.requested)
         }
-        changes.append(.reset(state))
+        let state = state
+        note { $0.changes.append(.reset(state)) }
     }
 
     /// Goes on under other settings.
@@ -377,12 +420,12 @@ struct BreakerCore: Sendable {
 
     private mutating func open(at instant: MonotonicInstant, for wait: Duration, _ reason: TransitionReason) {
         let opening = Opening(until: instant + wait, figures: figures)
-        if reason != .requested { attempt += 1 }
+        if reason != .requested { note { $0.attempt += 1 } }
         move(to: .open(opening), reason)
     }
 
     private mutating func close(_ reason: TransitionReason) {
-        attempt = 0
+        note { $0.attempt = 0 }
         move(to: .closed, reason)
     }
 
@@ -390,7 +433,8 @@ struct BreakerCore: Sendable {
         let (from, old) = (state, figures)
         phase = new
         startOver()
-        if state != from { changes.append(.transition(from: from, to: state, reason, old)) }
+        let to = state
+        if to != from { note { $0.changes.append(.transition(from: from, to: to, reason, old)) } }
     }
 
     /// Begins another generation, with nothing counted.

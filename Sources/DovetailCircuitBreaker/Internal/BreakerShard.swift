@@ -5,15 +5,8 @@ import Synchronization
 
 /// A part of the breakers of many keys, behind a lock of its own.
 final class BreakerShard<Key: Hashable & Sendable>: Sendable {
-    fileprivate struct Entry: Sendable {
-        var breaker: CircuitBreaker
-        /// How many calls had ended when it was last looked at, and the second since which that has not changed.
-        var ended: UInt32 = 0
-        var since: UInt32
-    }
-
     private struct State: Sendable {
-        var entries: [Key: Entry] = [:]
+        var entries: [Key: CircuitBreaker] = [:]
         /// How many entries, or keys in vain, make it worth looking for what can be forgotten.
         var nextSweep = 64
         /// How many keys found no room since that was last looked for.
@@ -30,10 +23,10 @@ final class BreakerShard<Key: Hashable & Sendable>: Sendable {
     var count: Int { state.withLock { $0.entries.count } }
 
     /// All that are there; they are held, so none is forgotten meanwhile.
-    var all: [(Key, CircuitBreaker)] { state.withLock { $0.entries.map { ($0.key, $0.value.breaker) } } }
+    var all: [(Key, CircuitBreaker)] { state.withLock { $0.entries.map { ($0.key, $0.value) } } }
 
     func find(_ key: Key) -> CircuitBreaker? {
-        state.withLock { $0.entries[key]?.breaker }
+        state.withLock { $0.entries[key] }
     }
 
     /// Adds a breaker unless the key has one.
@@ -42,7 +35,7 @@ final class BreakerShard<Key: Hashable & Sendable>: Sendable {
     func insert(_ new: CircuitBreaker, for key: Key, forgetAfter: Duration, now: MonotonicInstant) -> CircuitBreaker? {
         // What is forgotten is let go of after the lock: it holds errors of others.
         let (breaker, forgotten) = state.withLock { state -> (CircuitBreaker?, [CircuitBreaker]) in
-            if let breaker = state.entries[key]?.breaker { return (breaker, []) }
+            if let breaker = state.entries[key] { return (breaker, []) }
             var forgotten: [CircuitBreaker] = []
             let isFull = state.entries.count >= most
             // Each look at all entries is paid for by as many keys that came, so that a key costs the same on average.
@@ -52,7 +45,7 @@ final class BreakerShard<Key: Hashable & Sendable>: Sendable {
                 state.refused += 1
             }
             guard state.entries.count < most else { return (nil, forgotten) }
-            state.entries[key] = Entry(breaker: new, since: Self.seconds(now))
+            state.entries[key] = new
             return (new, forgotten)
         }
         withExtendedLifetime(forgotten) {}
@@ -71,33 +64,21 @@ final class BreakerShard<Key: Hashable & Sendable>: Sendable {
         // By its indices one at a time: a loop over them would hold a copy, and with it every breaker.
         var index = state.entries.startIndex
         while index != state.entries.endIndex {
-            if state.entries.values[index].canBeForgotten(at: now, second, patience) {
+            // Not in anybody's hands, those of permits and calls under way included.
+            if isKnownUniquelyReferenced(&state.entries.values[index]),
+                state.entries.values[index].canBeForgotten(at: now, second, patience: patience)
+            {
                 forgotten.append(state.entries.keys[index])
             }
             state.entries.formIndex(after: &index)
         }
         state.refused = 0
         defer { state.nextSweep = max(64, state.entries.count * 2) }
-        return forgotten.compactMap { state.entries.removeValue(forKey: $0)?.breaker }
+        return forgotten.compactMap { state.entries.removeValue(forKey: $0) }
     }
 
     /// Enough to tell minutes from hours; after 136 years a breaker may be kept longer than need be.
-    private static func seconds(_ instant: MonotonicInstant) -> UInt32 {
+    static func seconds(_ instant: MonotonicInstant) -> UInt32 {
         UInt32(truncatingIfNeeded: instant.nanoseconds / 1_000_000_000)
-    }
-}
-
-extension BreakerShard.Entry {
-    /// Whether the breaker is in nobody's hands, permits and calls under way included, and a new one would be the same.
-    fileprivate mutating func canBeForgotten(at now: MonotonicInstant, _ second: UInt32, _ patience: UInt32) -> Bool {
-        guard isKnownUniquelyReferenced(&breaker) else { return false }
-        let rest = breaker.rest(at: now)
-        guard rest.isClosed else { return false }
-        if rest.isLikeNew { return true }
-        guard rest.isCounting, rest.ended == ended else {
-            (ended, since) = (rest.ended, second)
-            return false
-        }
-        return second &- since >= patience
     }
 }

@@ -4,15 +4,23 @@
 ///
 /// The bits are there once a call has failed or was slow: as long as all is well, a window of any size takes a few bytes.
 struct CountWindow: Sendable {
-    let size: Int
+    private let places: UInt32
     private(set) var counts = CallCounts()
     /// Where the next call goes.
-    private var position = 0
-    /// One word for 64 calls: first those of failures, then those of slow calls. Empty while all calls were plain.
+    private var next: UInt32 = 0
+    /// One word for 64 calls, first those of failures, then those of slow calls; empty while all calls were plain.
     private var bits: [UInt64] = []
 
+    /// - Parameter size: How many calls; at least 1 and at most 1,048,576, as the settings have it.
     init(size: Int) {
-        self.size = size
+        places = UInt32(clamping: max(1, size))
+    }
+
+    var size: Int { Int(places) }
+
+    private var position: Int {
+        get { Int(next) }
+        set { next = UInt32(newValue) }
     }
 
     private var wordCount: Int { (size + 63) / 64 }

@@ -9,23 +9,25 @@ import DovetailCore
 struct TimeWindow: Sendable {
     /// The length of a bucket in nanoseconds.
     let width: Int64
-    let bucketCount: Int
+    private let places: UInt32
     private(set) var counts = CallCounts()
-    /// The number of the bucket that is being filled, since the clock's beginning; `nil` before the first call.
-    private var current: Int64?
-    /// Bucket `n` stands at `n % bucketCount`. Empty while no call is in the window.
+    /// The number of the bucket that is being filled, since the clock's beginning; the least number before the first call.
+    private var current = Int64.min
+    /// Bucket number n stands at n modulo the number of buckets; empty while no call is in the window.
     private var buckets: [CallCounts] = []
 
     init(span: Duration, buckets: Int) {
-        bucketCount = buckets
+        places = UInt32(clamping: max(1, buckets))
         // Rounded up: a window that is a little longer rather than shorter.
         let (quotient, remainder) = span.nanoseconds.quotientAndRemainder(dividingBy: Int64(buckets))
         width = max(1, remainder > 0 ? quotient + 1 : quotient)
     }
 
+    var bucketCount: Int { Int(places) }
+
     /// The first instant that does not belong to the bucket that is being filled.
     var end: MonotonicInstant {
-        guard let current else { return MonotonicInstant(nanoseconds: .min) }
+        guard current != .min else { return MonotonicInstant(nanoseconds: .min) }
         let (start, overflow) = current.multipliedReportingOverflow(by: width)
         let (end, overflowed) = start.addingReportingOverflow(width)
         // One less than the last: that one stands for a window without an end.
@@ -35,19 +37,16 @@ struct TimeWindow: Sendable {
     /// Drops what has left the window.
     mutating func advance(to now: MonotonicInstant) {
         let number = Self.floored(now.nanoseconds, by: width)
-        guard let current else {
-            self.current = number
-            return
-        }
         guard number > current else { return }
-        self.current = number
+        let last = current
+        current = number
         guard !buckets.isEmpty else { return }
-        let (distance, overflow) = number.subtractingReportingOverflow(current)
+        let (distance, overflow) = number.subtractingReportingOverflow(last)
         guard !overflow, distance < Int64(bucketCount) else {
             clear()
             return
         }
-        for passed in (current + 1)...number {
+        for passed in (last + 1)...number {
             let index = place(passed)
             let leaving = buckets[index]
             counts.total -= leaving.total
@@ -83,7 +82,7 @@ struct TimeWindow: Sendable {
 
     private mutating func currentPlace() -> Int {
         if buckets.isEmpty { buckets = Array(repeating: CallCounts(), count: bucketCount) }
-        return place(current ?? 0)
+        return place(current)
     }
 
     private func place(_ number: Int64) -> Int {

@@ -61,7 +61,7 @@ extension Comparison {
         case .figure(let limit): "\(sign) \(limit.readable)"
         case .span(let first, let last): "\(sign) \(first.readable) to \(last.readable)"
         case .timesFloor(let limit): "≤ \(limit.readable) x floor"
-        case .aboveFloor(let limit): "≤ floor + \(limit.readable)"
+        case .addedToFloor(let limit): "≤ floor + \(limit.readable)"
         }
     }
 
@@ -72,10 +72,13 @@ extension Comparison {
         case .none: ""
         case .figure(let limit): isMet(limit) ? "yes" : "NO"
         case .span(let first, let last): isMet(last) ? "yes" : isMet(first) ? "lower end" : "NO"
+        case .addedToFloor(let limit):
+            outcome.floors.first.map { floor in
+                let added = figure - floor.figure.median
+                return "\(added <= limit ? "yes" : "NO") (+\(added.readable))"
+            } ?? ""
         case .timesFloor(let limit):
             outcome.floors.first.map { timesFloor(figure, $0.figure.median) <= limit ? "yes" : "NO" } ?? ""
-        case .aboveFloor(let limit):
-            outcome.floors.first.map { figure - $0.figure.median <= limit ? "yes" : "NO" } ?? ""
         }
     }
 }

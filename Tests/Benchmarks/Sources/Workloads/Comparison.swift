@@ -58,7 +58,7 @@ public struct Comparison: Sendable {
         case timesFloor(Double)
 
         /// At most so much more than the floor.
-        case aboveFloor(Double)
+        case addedToFloor(Double)
     }
 
     /// Names the row.
