@@ -10,18 +10,22 @@ let rooms: [(name: String, uses: [String])] = [
     ("DovetailResilience", ["DovetailCore"]),
     ("DovetailOutbox", ["DovetailCore"]),
     ("DovetailIdempotency", ["DovetailCore", "DovetailConsumer"]),
+    ("DovetailClaimCheck", ["DovetailCore"]),
     ("DovetailCircuitBreaker", ["DovetailCore", "DovetailResilience"]),
     ("DovetailBulkhead", ["DovetailCore", "DovetailResilience"]),
     ("DovetailSimulation", ["DovetailCore", "DovetailConsumer"]),
     (
         "DovetailTesting",
-        ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency", "DovetailSimulation"]
+        [
+            "DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency", "DovetailClaimCheck",
+            "DovetailSimulation",
+        ]
     ),
     (
         "Dovetail",
         [
             "DovetailCore", "DovetailConsumer", "DovetailResilience", "DovetailOutbox", "DovetailIdempotency",
-            "DovetailCircuitBreaker", "DovetailBulkhead",
+            "DovetailClaimCheck", "DovetailCircuitBreaker", "DovetailBulkhead",
         ]
     ),
     ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
@@ -42,6 +46,7 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailResilienceTests", ["DovetailCore", "DovetailResilience", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailOutboxTests", ["DovetailOutbox", "DovetailTesting"]),
     ("DovetailIdempotencyTests", ["DovetailIdempotency", "DovetailTesting"]),
+    ("DovetailClaimCheckTests", ["DovetailClaimCheck", "DovetailConsumer", "DovetailOutbox", "DovetailTesting"]),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),

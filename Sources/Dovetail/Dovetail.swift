@@ -2,6 +2,7 @@
 
 @_exported public import DovetailBulkhead
 @_exported public import DovetailCircuitBreaker
+@_exported public import DovetailClaimCheck
 @_exported public import DovetailConsumer
 @_exported public import DovetailCore
 @_exported public import DovetailIdempotency
