@@ -11,6 +11,7 @@ let rooms: [(name: String, uses: [String])] = [
     ("DovetailOutbox", ["DovetailCore"]),
     ("DovetailIdempotency", ["DovetailCore", "DovetailConsumer"]),
     ("DovetailClaimCheck", ["DovetailCore"]),
+    ("DovetailReplica", ["DovetailCore", "DovetailConsumer"]),
     ("DovetailCircuitBreaker", ["DovetailCore", "DovetailResilience"]),
     ("DovetailBulkhead", ["DovetailCore", "DovetailResilience"]),
     ("DovetailSimulation", ["DovetailCore", "DovetailConsumer"]),
@@ -18,14 +19,14 @@ let rooms: [(name: String, uses: [String])] = [
         "DovetailTesting",
         [
             "DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency", "DovetailClaimCheck",
-            "DovetailSimulation",
+            "DovetailReplica", "DovetailSimulation",
         ]
     ),
     (
         "Dovetail",
         [
             "DovetailCore", "DovetailConsumer", "DovetailResilience", "DovetailOutbox", "DovetailIdempotency",
-            "DovetailClaimCheck", "DovetailCircuitBreaker", "DovetailBulkhead",
+            "DovetailClaimCheck", "DovetailReplica", "DovetailCircuitBreaker", "DovetailBulkhead",
         ]
     ),
     ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
@@ -47,6 +48,7 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailOutboxTests", ["DovetailOutbox", "DovetailTesting"]),
     ("DovetailIdempotencyTests", ["DovetailIdempotency", "DovetailTesting"]),
     ("DovetailClaimCheckTests", ["DovetailClaimCheck", "DovetailConsumer", "DovetailOutbox", "DovetailTesting"]),
+    ("DovetailReplicaTests", ["DovetailReplica", "DovetailConsumer", "DovetailTesting"]),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),

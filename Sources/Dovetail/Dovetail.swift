@@ -7,4 +7,5 @@
 @_exported public import DovetailCore
 @_exported public import DovetailIdempotency
 @_exported public import DovetailOutbox
+@_exported public import DovetailReplica
 @_exported public import DovetailResilience
