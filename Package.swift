@@ -64,7 +64,8 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     (
         "OrderCheckout", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailKafka"],
         ["orders.jsonl"]
-    )
+    ),
+    ("ActivityFeed", ["Dovetail", "DovetailSimulation"], []),
 ]
 
 let package = Package(
