@@ -219,6 +219,73 @@ struct ClaimCheckTransportTests {
         #expect(bus.statistics.published == 0)
     }
 
+    @Test(arguments: [1, 3, 100])
+    func noMorePayloadsThanAllowedAreOnTheirWayAtOnce(limit: Int) async throws {
+        final class Counting: BlobStore {
+            let inner = InMemoryBlobStore("memory")
+            let running = Mutex((now: 0, most: 0))
+            var name: BlobStoreName { inner.name }
+
+            private func during<Value>(_ body: () async throws -> Value) async throws -> Value {
+                running.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
+                defer { running.withLock { $0.now -= 1 } }
+                try await Runtime.current.time.sleep(for: .seconds(1))
+                return try await body()
+            }
+
+            func write<Chunks: AsyncSequence>(_ chunks: Chunks) async throws -> BlobKey where Chunks.Element == Bytes {
+                try await during { try await inner.write(chunks) }
+            }
+            func read(_ key: BlobKey) async throws -> BlobChunks { try await during { try await inner.read(key) } }
+            func delete(_ key: BlobKey) async throws -> Bool { try await inner.delete(key) }
+            func sweep(olderThan age: Duration, limit: Int) async throws -> Int { 0 }
+        }
+        try await Simulation(seed: 1).run {
+            let store = Counting()
+            let transport = ClaimCheckTransport(
+                InMemoryTransport(), with: ClaimCheck(in: store), threshold: 10, concurrency: limit)
+            let messages = (0..<10).map { envelope("\($0)", bytes: 100 + $0) }
+            #expect(try await transport.publish(messages).allSatisfy { $0.error == nil })
+            #expect(store.running.withLock { $0.most } == min(limit, 10))
+            store.running.withLock { $0.most = 0 }
+            let subscription = try await transport.subscribe(to: ["test"], as: "readers")
+            #expect(try await Set(subscription.next(atMost: 10).compactMap(\.envelope)) == Set(messages))
+            #expect(store.running.withLock { $0.most } == min(limit, 10))
+            await subscription.close()
+        }
+    }
+
+    @Test func aReaderThatIsCancelledWhileAPayloadComesGivesTheMessageBack() async throws {
+        let (store, bus) = (store, bus)
+        try await Simulation(seed: 1).run {
+            struct Stuck: BlobStore {
+                let inner: FaultyStore
+                var name: BlobStoreName { inner.name }
+                func write<Chunks: AsyncSequence>(_ chunks: Chunks) async throws -> BlobKey
+                where Chunks.Element == Bytes { try await inner.write(chunks) }
+                func read(_ key: BlobKey) async throws -> BlobChunks {
+                    try await Runtime.current.time.sleep(for: .seconds(3600))
+                    return try await inner.read(key)
+                }
+                func delete(_ key: BlobKey) async throws -> Bool { try await inner.delete(key) }
+                func sweep(olderThan age: Duration, limit: Int) async throws -> Int { 0 }
+            }
+            let transport = ClaimCheckTransport(bus, with: ClaimCheck(in: Stuck(inner: store)), threshold: 10)
+            let message = envelope("a", bytes: 100)
+            _ = try await transport.publish([message])
+            let subscription = try await transport.subscribe(to: ["test"], as: "readers")
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { _ = try await subscription.next(atMost: 1) }
+                try await Runtime.current.time.sleep(for: .seconds(1))
+                group.cancelAll()
+                await #expect(throws: CancellationError.self) { try await group.waitForAll() }
+            }
+            let again = try await subscription.next(atMost: 1)
+            #expect(again.compactMap(\.envelope) == [message])
+            await subscription.close()
+        }
+    }
+
     // MARK: Failures when reading
 
     @Test func aSubscriptionHandsOutWhatCannotBeRestoredAsItTravelled() async throws {

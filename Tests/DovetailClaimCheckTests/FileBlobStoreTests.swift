@@ -134,6 +134,19 @@ struct FileBlobStoreTests {
         #expect(folder.files == ["blobs/\(key.rawValue.prefix(7))/\(key)"])
     }
 
+    @Test func aBlobIsOnTheDiskBeforeItHasItsPlaceAndItsPlaceBeforeItsKeyIsGiven() async throws {
+        let steps = Log<String>()
+        let folder = folder
+        let store = try FileBlobStore("files", at: path, threads: 1, runtime: runtime) { what in
+            let placed = folder.files.contains { !$0.contains("drafts/") }
+            steps.add("\(what)\(placed ? ", placed" : "")")
+        }
+        _ = try await store.write(BlobChunks([1, 2, 3]))
+        #expect(steps.all == ["draft", "shelf, placed", "root, placed"])
+        _ = try await store.write(BlobChunks([4]))
+        #expect(steps.all.dropFirst(3) == ["draft, placed", "shelf, placed"])
+    }
+
     @Test func aWriteThatFailsLeavesNoFile() async throws {
         struct Torn: Error {}
         let store = try open()

@@ -80,6 +80,8 @@ final class FaultyStore: BlobStore {
     }
 
     func delete(_ key: BlobKey) async throws -> Bool {
+        // As one that is asked over a network does.
+        try Task.checkCancellation()
         if faults.withLock({ $0.deletesFail }) {
             throw ClaimCheckError(.unavailable, "Nothing can be deleted, as the test asks.")
         }

@@ -45,8 +45,16 @@ public struct FileBlobStore: BlobStore {
     public init(
         _ name: BlobStoreName, at path: String, threads: Int = 4, runtime: Runtime? = nil
     ) throws(ClaimCheckError) {
+        try self.init(name, at: path, threads: threads, runtime: runtime, onSynchronized: nil)
+    }
+
+    /// A store that tells of what it brought to the disk.
+    package init(
+        _ name: BlobStoreName, at path: String, threads: Int, runtime: Runtime?,
+        onSynchronized: (@Sendable (StaticString) -> Void)?
+    ) throws(ClaimCheckError) {
         self.name = name
-        folder = try BlobFolder(path, store: name)
+        folder = try BlobFolder(path, store: name, onSynchronized: onSynchronized)
         self.threads =
             threads > 0 ? (0..<threads).map { FileThread("dovetail.blobs.\(name).\($0)") } : [FileThread(nil)]
         self.runtime = runtime

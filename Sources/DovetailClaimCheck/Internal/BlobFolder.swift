@@ -35,13 +35,22 @@ final class BlobFolder: Sendable {
     let path: String
     private let root: FileDescriptor
     private let drafts: FileDescriptor
+    private let onSynchronized: (@Sendable (StaticString) -> Void)?
     private static let draftsName = "drafts"
 
     /// How many digits of an identifier name the folder of a blob: its time in units of 2^20 milliseconds.
     private static let shelfDigits = 7
 
-    init(_ path: String, store: BlobStoreName) throws(ClaimCheckError) {
+    /// - Parameters:
+    ///   - path: Where it is.
+    ///   - store: The name of the store, for errors.
+    ///   - onSynchronized: Told of what was brought to the disk; no test can see that otherwise.
+    /// - Throws: ``ClaimCheckError``.
+    init(
+        _ path: String, store: BlobStoreName, onSynchronized: (@Sendable (StaticString) -> Void)?
+    ) throws(ClaimCheckError) {
         self.path = path
+        self.onSynchronized = onSynchronized
         do {
             if mkdir(path, 0o700) != 0, errno != EEXIST { throw SystemError("mkdir") }
             root = try FileDescriptor.openFolder(path)
@@ -78,7 +87,7 @@ final class BlobFolder: Sendable {
 
     /// Brings a draft to the disk and gives it its place.
     func publish(_ draft: Draft, _ runtime: Runtime) throws -> UUIDv7 {
-        try draft.file.synchronize()
+        try synchronize(draft.file, "draft")
         // The age of a blob counts from here, however long it took to write.
         let id = runtime.makeUUID()
         let shelfName = Self.shelfName(of: id.text)
@@ -95,14 +104,19 @@ final class BlobFolder: Sendable {
                 continue
             }
             do {
-                try shelf.synchronize()
-                if isNew { try root.synchronize() }
+                try synchronize(shelf, "shelf")
+                if isNew { try synchronize(root, "root") }
             } catch {
                 _ = try? shelf.remove(id.text)
                 throw error
             }
             return id
         }
+    }
+
+    private func synchronize(_ file: FileDescriptor, _ what: StaticString) throws {
+        try file.synchronize()
+        onSynchronized?(what)
     }
 
     func discard(_ draft: Draft) {
