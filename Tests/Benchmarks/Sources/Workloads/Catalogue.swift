@@ -5,7 +5,8 @@ import DovetailCore
 /// Everything that is measured.
 public enum Catalogue {
     /// The rows of the table, in the order in which they are printed.
-    public static let comparisons: [Comparison] = transport + envelope + outbox + identity + simulation + guards
+    public static let comparisons: [Comparison] =
+        transport + envelope + outbox + claimCheck + identity + simulation + guards
 
     /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
     /// same kind; the budgets speak of them.
@@ -139,6 +140,17 @@ public enum Catalogue {
         Comparison(
             "Key recorded in a transaction", in: .nanoseconds, count: 100_000,
             of: IdempotencyWorkloads.once, over: IdempotencyWorkloads.emptyTransaction
+        ),
+    ]
+
+    private static let claimCheck = [
+        Comparison(
+            "Claim check, 16 MiB into a file store", in: .megabytesPerSecond(bytes: ClaimCheckWorkloads.size), count: 8,
+            of: ClaimCheckWorkloads.stored, over: ClaimCheckWorkloads.copied, ClaimCheckWorkloads.hashed
+        ),
+        Comparison(
+            "Claim check, 16 MiB from a file store", in: .megabytesPerSecond(bytes: ClaimCheckWorkloads.size), count: 8,
+            of: ClaimCheckWorkloads.read, over: ClaimCheckWorkloads.readPlainly, ClaimCheckWorkloads.hashed
         ),
     ]
 
