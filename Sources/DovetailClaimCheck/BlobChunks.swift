@@ -82,3 +82,7 @@ public struct BlobChunks: AsyncSequence, Sendable {
         start()
     }
 }
+
+// A place in a sequence belongs to the task that reads.
+@available(*, unavailable)
+extension BlobChunks.AsyncIterator: Sendable {}

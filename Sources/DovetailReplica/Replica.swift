@@ -152,7 +152,7 @@ public struct Replica<DB: TableDatabase, Entity: Codable & Sendable>: Sendable {
         let rows = rows(try await generations(in: tx).current)
         var (entries, last) = ([Entry](), after)
         while entries.count < limit {
-            let size = limit - entries.count
+            let size = min(limit - entries.count, 1000)
             let page = try await rows.scan(prefix: prefix, after: last, limit: size, in: tx)
             // Tombstones take up places in a page.
             entries += page.compactMap { Entry(key: $0.key, $0.row) }
