@@ -3,8 +3,8 @@ import PackageDescription
 
 // A package of its own, so that the library keeps depending on nothing.
 let rooms = [
-    "DovetailBulkhead", "DovetailCircuitBreaker", "DovetailCore", "DovetailConsumer", "DovetailIdempotency",
-    "DovetailOutbox", "DovetailResilience", "DovetailSimulation",
+    "DovetailBulkhead", "DovetailCircuitBreaker", "DovetailClaimCheck", "DovetailCore", "DovetailConsumer",
+    "DovetailIdempotency", "DovetailOutbox", "DovetailResilience", "DovetailSimulation",
 ]
 
 let package = Package(
@@ -37,6 +37,10 @@ let package = Package(
         .target(name: "CAllocationCounter"),
         .executableTarget(name: "Ratios", dependencies: ["Workloads"]),
         .executableTarget(name: "Instructions", dependencies: ["Workloads"]),
+        .executableTarget(
+            name: "FlatMemory",
+            dependencies: ["DovetailCore", "DovetailClaimCheck"].map { .product(name: $0, package: "dovetail") }
+        ),
         .executableTarget(name: "Allocations", dependencies: ["Workloads", "CAllocationCounter"]),
         .executableTarget(
             name: "DovetailBenchmarks",

@@ -7,7 +7,7 @@ import DovetailCore
 public enum Catalogue {
     /// The rows of the table, in the order in which they are printed.
     public static let comparisons: [Comparison] =
-        transport + envelope + outbox + identity + simulation + guards + bulkhead + breakers + sqlite
+        transport + envelope + outbox + claimCheck + identity + simulation + guards + bulkhead + breakers + sqlite
 
     /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
     /// same kind; the budgets speak of them.
@@ -273,6 +273,17 @@ public enum Catalogue {
         Comparison(
             "Key recorded in a transaction", in: .nanoseconds, count: 100_000,
             of: IdempotencyWorkloads.once, over: IdempotencyWorkloads.emptyTransaction
+        ),
+    ]
+
+    private static let claimCheck = [
+        Comparison(
+            "Claim check, 16 MiB into a file store", in: .megabytesPerSecond(bytes: ClaimCheckWorkloads.size), count: 8,
+            of: ClaimCheckWorkloads.stored, over: ClaimCheckWorkloads.copied, ClaimCheckWorkloads.hashed
+        ),
+        Comparison(
+            "Claim check, 16 MiB from a file store", in: .megabytesPerSecond(bytes: ClaimCheckWorkloads.size), count: 8,
+            of: ClaimCheckWorkloads.read, over: ClaimCheckWorkloads.readPlainly, ClaimCheckWorkloads.hashed
         ),
     ]
 
