@@ -63,20 +63,20 @@ struct AdaptiveBulkheadTests {
         }
     }
 
-    @Test("50: finds the limit of a service that gets slower beyond ten calls at once", arguments: 0..<5)
+    @Test("50: finds the limit of a service that gets slower beyond ten calls at once", arguments: 0..<3)
     func findsTheLimit(seed: UInt64) async throws {
         try await simulated(seed) { time in
             let bulkhead = AdaptiveBulkhead("service", VegasLimit(initial: 50, within: 1...200), queue: 1000)
             let service = Bulkhead("service", limit: 10, queue: 1000)
             let peaks = Shared<[Int]>([])
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for _ in 0..<60 {
+                for _ in 0..<40 {
                     group.addTask {
-                        for round in 0..<150 {
+                        for round in 0..<100 {
                             try await bulkhead.call {
                                 try await service.withPermit { try await time.sleep(for: .milliseconds(10)) }
                             }
-                            if round > 100 { peaks.change { $0.append(bulkhead.snapshot().limit) } }
+                            if round > 60 { peaks.change { $0.append(bulkhead.snapshot().limit) } }
                         }
                     }
                 }

@@ -51,7 +51,7 @@ private struct Model {
 
 @Suite("Keyed bulkhead: against a model", .timeLimit(.minutes(1)))
 struct KeyedLedgerModelTests {
-    @Test("48: over random histories, a keyed bulkhead does what a few lists would do", arguments: 0..<100)
+    @Test("48: over random histories, a keyed bulkhead does what a few lists would do", arguments: 0..<50)
     func histories(seed: UInt64) {
         let random = SeededRandom(seed: seed)
         func below(_ bound: Int) -> Int { Int(random.next() % UInt64(bound)) }
@@ -62,7 +62,7 @@ struct KeyedLedgerModelTests {
         var rooms: [Int: Int] = [:]
         /// What was granted and not given back: keys and rooms.
         var held: [(key: Int, room: Int)] = []
-        for id in 0..<400 {
+        for id in 0..<250 {
             var wakeups = Wakeups()
             switch below(7) {
             case 0...2:
