@@ -6,7 +6,7 @@
 
     @testable import DovetailKafka
 
-    @Suite(.timeLimit(.minutes(1)))
+    @Suite(.timeLimit(.minutes(10)))
     struct KafkaOptionsTests {
         @Test(
             "An option that librdkafka does not take is named, its value is not",

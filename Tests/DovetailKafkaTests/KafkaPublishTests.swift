@@ -8,7 +8,7 @@
     @testable import DovetailKafka
 
     /// Publishing to a cluster within the process, which fails as it is told.
-    @Suite(.serialized, .timeLimit(.minutes(1)))
+    @Suite(.serialized, .timeLimit(.minutes(10)))
     struct KafkaPublishTests {
         private func codes(_ results: [PublishResult]) -> [String] {
             results.map { $0.error?.code.description ?? "published" }

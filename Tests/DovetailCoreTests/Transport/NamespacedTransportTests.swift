@@ -5,7 +5,7 @@ import DovetailTesting
 import Testing
 
 /// Several installations on one broker.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct NamespacedTransportTests {
     private let broker = InMemoryTransport(retention: .all)
 
