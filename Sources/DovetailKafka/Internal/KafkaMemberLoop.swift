@@ -20,8 +20,9 @@
         private var lastCommit: MonotonicInstant
 
         private static let pollTime: Int32 = 100
-        /// How long to wait for room in some partitions before those are paused. That throws away what was read ahead, and
-        /// librdkafka may take a second to read from them again.
+        /// How long to wait for room in some partitions before those are paused.
+        ///
+        /// Pausing throws away what was read ahead, and librdkafka may take a second to read from them again.
         private static let roomTime = Duration.milliseconds(200)
 
         static func run(_ member: KafkaMember) {
