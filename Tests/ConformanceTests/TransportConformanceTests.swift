@@ -42,7 +42,9 @@ struct TransportConformanceTests {
 
     @Test("Behind a prefix, the in-memory transport conforms", arguments: TransportCheck.allCases)
     func namespacedConforms(_ check: TransportCheck) async throws {
-        try await check.run { NamespacedTransport(Self.capable(), prefix: "staging.") }
+        try await Simulation(seed: 1).run {
+            try await check.verify(on: NamespacedTransport(Self.capable(), prefix: "staging."))
+        }
     }
 
     @Test("Faults that keep the promises do not break them", arguments: TransportCheck.allCases)
