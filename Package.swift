@@ -56,6 +56,7 @@ let tests: [(name: String, uses: [String])] = [
 let examples: [(name: String, uses: [String], files: [String])] = [
     ("OrderCheckout", ["Dovetail", "DovetailSimulation"], ["orders.jsonl"]),
     ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
+    ("StreamingFallback", ["Dovetail", "DovetailSimulation"], []),
 ]
 
 let package = Package(
