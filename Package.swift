@@ -67,6 +67,7 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     ),
     ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
     ("ActivityFeed", ["Dovetail", "DovetailSimulation"], []),
+    ("StreamingFallback", ["Dovetail", "DovetailSimulation"], []),
 ]
 
 let package = Package(

@@ -81,6 +81,22 @@ struct CircuitBreakerGuardTests {
         }
     }
 
+    @Test("takes a deadline for a failure also in a task that is cancelled, and a rule's word before either")
+    func deadlineInCancelledTask() async {
+        let rig = Rig(classifier: OutcomeClassifier { $0 is Declined ? .success : nil })
+        await withTaskGroup(of: Void.self) { group in
+            group.cancelAll()
+            group.addTask {
+                #expect(Task.isCancelled)
+                try? await rig.breaker.call { throw ResilienceError(.timedOut, "") }
+                try? await rig.breaker.call { throw Declined() }
+                try? await rig.breaker.call { throw Broken() }
+            }
+        }
+        #expect(rig.figures == CallFigures(total: 2, failures: 1))
+        #expect(rig.breaker.snapshot().totals.neutral == 1)
+    }
+
     @Test("takes the rejection of a guard within it for nothing, by its type")
     func notAttempted() async {
         let rig = Rig(.consecutiveFailures(1))
