@@ -58,6 +58,7 @@ struct AdaptiveBulkheadTests {
                 try await Guarded(by: bulkhead, .timeout(.seconds(1))).call { try await time.sleep(for: .seconds(60)) }
             }
             #expect(samples.value.map(\.wasDropped) == [false, true, true])
+            #expect(samples.value.allSatisfy { $0.inFlight == 1 })
             #expect(samples.value.last?.elapsed == .seconds(1))
             #expect(bulkhead.snapshot().inUse == 0)
         }

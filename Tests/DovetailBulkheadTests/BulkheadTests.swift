@@ -505,6 +505,40 @@ struct BulkheadTests {
         }
     }
 
+    @Test("46: a queue that is opened later lets callers wait, and one that is closed turns them away at once")
+    func opensQueue() async throws {
+        try await simulated(1) { _ in
+            let bulkhead = Bulkhead(limit: 1)
+            let permit = Slot(try await bulkhead.acquire())
+            #expect(await code { try await bulkhead.withPermit {} } == .full)
+            bulkhead.apply(Bulkhead.Settings(limit: 1, queue: 1))
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await bulkhead.withPermit {} }
+                await untilWaiting(1, at: bulkhead)
+                bulkhead.apply(Bulkhead.Settings(limit: 1))
+                #expect(await code { try await bulkhead.withPermit {} } == .full)
+                permit.release()
+                try await group.waitForAll()
+            }
+            bulkhead.resize(to: 0)
+            let error = await #expect(throws: BulkheadError.self) { try await bulkhead.withPermit {} }
+            #expect(error?.message.contains("limit is zero") == true)
+        }
+    }
+
+    @Test("39: a caller that comes late to a permit that was just given back takes it, also where nobody may wait")
+    func lateLook() {
+        let core = BulkheadCore(Bulkhead.Settings(limit: 1))
+        guard case .taken = core.takeOrQueue() else {
+            Issue.record("It was refused.")
+            return
+        }
+        guard case .refused(.full, _) = core.takeOrQueue() else {
+            Issue.record("It was let in.")
+            return
+        }
+    }
+
     // MARK: 47: what is told
 
     @Test("47: rejections and waits are counted and told, with how long the caller waited")

@@ -89,7 +89,7 @@ struct IsolatedExecutorTests {
         let names = Shared<Set<String>>([])
         await withTaskExecutorPreference(executor) {
             await withTaskGroup(of: Void.self) { group in
-                for _ in 0..<200 {
+                for _ in 0..<3000 {
                     group.addTask {
                         names.change { _ = $0.insert(threadName()) }
                         await Task.yield()

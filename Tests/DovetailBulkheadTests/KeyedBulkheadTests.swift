@@ -102,6 +102,22 @@ struct KeyedBulkheadTests {
         }
     }
 
+    @Test("48: those who wait for the total in a place of their key count for its queue")
+    func queueInPlace() async throws {
+        try await simulated(1) { _ in
+            let bulkhead = KeyedBulkhead<Int>(limit: 5, total: 1, queue: 1)
+            let slot = KeyedSlot(bulkhead, 0)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await bulkhead.withPermit(for: 1) {} }
+                while bulkhead.snapshot().waiting < 1 { await Task.yield() }
+                #expect(await code { try await bulkhead.withPermit(for: 1) {} } == .queueFull)
+                slot.release()
+                try await group.waitForAll()
+            }
+            #expect(bulkhead.isIdle)
+        }
+    }
+
     @Test("48: a cancelled waiter leaves its line and its place, and hands a simultaneous grant on", arguments: 0..<50)
     func cancelled(seed: UInt64) async throws {
         let simulation = Simulation(seed: seed)
