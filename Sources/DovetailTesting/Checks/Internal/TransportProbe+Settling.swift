@@ -53,16 +53,33 @@ extension TransportProbe {
 
     func retryDelayIsKept() async throws {
         let member = try await subscribe()
-        let late = [message(0, key: "late"), message(1)]
+        var delay = patience.silence * 3
+        var round = 0
+        while true {
+            let waited = try await longestWait(while: delay, round: round, member)
+            if waited < delay { break }
+            // A busy machine may have been the cause. A transport that holds all back does so however long it is.
+            try require(
+                delay * 8 <= patience.arrival,
+                "A message waited \(waited) for others that were given back for \(delay).")
+            delay *= 4
+            round += 1
+        }
+        await member.close()
+    }
+
+    /// Gives messages back for a time, and finds out how long others waited meanwhile.
+    private func longestWait(while delay: Duration, round: Int, _ member: T.Subscription) async throws -> Duration {
+        let number = round * 4
+        let late = [message(number, key: "late"), message(number + 1)]
         try await publish(late)
         let first = try await collectDeliveries(late, from: member)
-        let delay = patience.silence * 3
         let time = time
         let started = time.monotonic()
         try await member.settle(first.map { .retry($0.id, after: delay) })
 
         // Others go on meanwhile.
-        let others = [message(2, key: "other"), message(3)]
+        let others = [message(number + 2, key: "other"), message(number + 3)]
         try await publish(others)
         let arrivals = Mutex<[MessageID: Duration]>([:])
         try await collect(late + others, from: member) { delivery in
@@ -72,15 +89,15 @@ extension TransportProbe {
             }
             return .acknowledge
         }
+        var longest = Duration.zero
         for (id, elapsed) in arrivals.withLock({ $0 }) {
             if late.contains(where: { $0.id == id }) {
                 try require(elapsed >= delay, "A message given back for \(delay) came again after \(elapsed).")
             } else {
-                try require(
-                    elapsed < delay, "A message waited \(elapsed) for others that were given back for \(delay).")
+                longest = max(longest, elapsed)
             }
         }
-        await member.close()
+        return longest
     }
 
     /// Receives each of these messages without settling it.
