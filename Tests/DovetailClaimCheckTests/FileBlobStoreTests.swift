@@ -68,15 +68,18 @@ struct FileBlobStoreTests {
 
     @Test func nothingOutsideTheFolderCanBeNamed() async throws {
         let store = try open()
-        _ = try await store.write(BlobChunks([1]))
+        let shelf = try await store.write(BlobChunks([1])).rawValue.prefix(7)
         try Data([7]).write(to: URL(fileURLWithPath: "\(folder.path)/secret"))
         try Data([7]).write(to: URL(fileURLWithPath: "\(path)/secret"))
-        for text in ["secret", "drafts", "..", "../secret", "drafts.secret", "0198f5a"] {
+        // Someone else's file, right beside a blob.
+        try Data([7]).write(to: URL(fileURLWithPath: "\(path)/\(shelf)/\(shelf).txt"))
+        for text in ["secret", "drafts", "..", "../secret", "drafts.secret", "\(shelf)", "\(shelf).txt"] {
             guard let key = BlobKey(text) else { continue }
             await #expect(throws: ClaimCheckError.self) { _ = try await store.read(key) }
             #expect(try await !store.delete(key))
         }
         #expect(FileManager.default.fileExists(atPath: "\(path)/secret"))
+        #expect(FileManager.default.fileExists(atPath: "\(path)/\(shelf)/\(shelf).txt"))
     }
 
     @Test func aSymbolicLinkInPlaceOfABlobIsNotFollowed() async throws {

@@ -179,6 +179,39 @@ struct ReplicaRebuildTests {
         }
     }
 
+    @Test func whatARebuildLeftThatEndedInTheMiddleIsRemoved() async throws {
+        try await simulated { bus, database in
+            let replica = customers(in: database)
+            let state = database.table("replica.customers", of: [String: Int].self)
+            let left = database.table("replica.customers.2", of: [String: String].self)
+            try await database.withTransaction { tx in
+                try await state.put(["current": 1, "building": 2], at: "generations", in: tx)
+                for number in 0..<1200 { try await left.put(["left": "behind"], at: "\(number)", in: tx) }
+            }
+            try await Publisher(on: bus).publish(CustomerChanged("a", 1))
+            try await replica.rebuild(from: bus)
+            #expect(try await replica.names == ["a": "a1"])
+            #expect(try await left.all().isEmpty)
+        }
+    }
+
+    /// Holds the rebuild up when it has read everything, until a change was applied that the transport has not seen.
+    @Test func whatIsAppliedBeforeTheNewCopyIsInPlaceIsInIt() async throws {
+        try await simulated { bus, database in
+            let replica = customers(in: database)
+            try await Publisher(on: bus).publish(CustomerChanged("a", 1))
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await replica.rebuild(from: Slow(bus: bus)) }
+                try await Runtime.current.time.sleep(for: .milliseconds(100))
+                try await database.withTransaction { tx in
+                    try await replica.apply(.put(Customer(name: "b"), at: "b", version: 1), time: .epoch, in: tx)
+                }
+                try await group.waitForAll()
+            }
+            #expect(try await replica.names == ["a": "a1", "b": "b"])
+        }
+    }
+
     @Test func aTransportThatForgetsIsRefused() async throws {
         let replica = customers(in: InMemoryDatabase())
         await #expect {

@@ -119,6 +119,23 @@ struct ReplicaSnapshotTests {
         }
     }
 
+    @Test func whatASnapshotDeletedLeavesATombstoneThatIsSwept() async throws {
+        let world = TestWorld()
+        let replica = customers(in: world.database)
+        try await world.run(consumer(of: replica, in: world)) {
+            try await world.deliver(CustomerChanged("gone", 1))
+            try await world.advance(by: .seconds(100))
+            for page in pages([[item("a", 1)]]) { try await world.deliver(page) }
+            try await world.untilQuiet()
+            let rows = world.database.table("replica.customers.1", of: AnyRow.self)
+            #expect(try await rows.all().map(\.key) == ["a", "gone"])
+            try await world.advance(by: .seconds(50))
+            // The tombstone, and which pages were taken.
+            #expect(try await replica.sweep(olderThan: .seconds(50), limit: 10) == 2)
+            #expect(try await rows.all().map(\.key) == ["a"])
+        }
+    }
+
     @Test func whichPagesWereTakenIsForgottenInTime() async throws {
         let world = TestWorld()
         let replica = customers(in: world.database)

@@ -122,6 +122,35 @@ struct ReplicaTests {
         }
     }
 
+    @Test func anOlderChangeThatOverlapsWithANewerOneDoesNotOverwriteIt() async throws {
+        try await Simulation(seed: 1).run {
+            let database = InMemoryDatabase(concurrency: .readCommitted)
+            let replica = customers(in: database)
+            let time = Runtime.current.time
+            @Sendable func apply(_ version: Int64, holdingFor span: Duration) async throws {
+                try await database.withTransaction { tx in
+                    try await replica.apply(
+                        .put(Customer(name: "\(version)"), at: "a", version: version), time: .epoch, in: tx)
+                    try await time.sleep(for: span)
+                }
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await apply(9, holdingFor: .seconds(2)) }
+                try await time.sleep(for: .seconds(1))
+                // It has read that there is nothing, and waits for the other to commit.
+                await #expect {
+                    try await apply(5, holdingFor: .zero)
+                } throws: { error in
+                    (error as? DatabaseError)?.code == .versionConflict
+                }
+                try await group.waitForAll()
+            }
+            #expect(try await replica.get("a")?.name == "9")
+            try await apply(5, holdingFor: .zero)
+            #expect(try await replica.get("a")?.name == "9")
+        }
+    }
+
     @Test func itIsReadAndChangedInTheCallersTransaction() async throws {
         struct Refused: Error {}
         let database = InMemoryDatabase()
