@@ -10,18 +10,23 @@ let rooms: [(name: String, uses: [String])] = [
     ("DovetailResilience", ["DovetailCore"]),
     ("DovetailOutbox", ["DovetailCore"]),
     ("DovetailIdempotency", ["DovetailCore", "DovetailConsumer"]),
+    ("DovetailClaimCheck", ["DovetailCore"]),
+    ("DovetailReplica", ["DovetailCore", "DovetailConsumer"]),
     ("DovetailCircuitBreaker", ["DovetailCore", "DovetailResilience"]),
     ("DovetailBulkhead", ["DovetailCore", "DovetailResilience"]),
     ("DovetailSimulation", ["DovetailCore", "DovetailConsumer"]),
     (
         "DovetailTesting",
-        ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency", "DovetailSimulation"]
+        [
+            "DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency", "DovetailClaimCheck",
+            "DovetailReplica", "DovetailSimulation",
+        ]
     ),
     (
         "Dovetail",
         [
             "DovetailCore", "DovetailConsumer", "DovetailResilience", "DovetailOutbox", "DovetailIdempotency",
-            "DovetailCircuitBreaker", "DovetailBulkhead",
+            "DovetailClaimCheck", "DovetailReplica", "DovetailCircuitBreaker", "DovetailBulkhead",
         ]
     ),
     ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
@@ -42,6 +47,8 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailResilienceTests", ["DovetailCore", "DovetailResilience", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailOutboxTests", ["DovetailOutbox", "DovetailTesting"]),
     ("DovetailIdempotencyTests", ["DovetailIdempotency", "DovetailTesting"]),
+    ("DovetailClaimCheckTests", ["DovetailClaimCheck", "DovetailConsumer", "DovetailOutbox", "DovetailTesting"]),
+    ("DovetailReplicaTests", ["DovetailReplica", "DovetailConsumer", "DovetailTesting"]),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
@@ -57,7 +64,10 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     (
         "OrderCheckout", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailKafka"],
         ["orders.jsonl"]
-    )
+    ),
+    ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
+    ("ActivityFeed", ["Dovetail", "DovetailSimulation"], []),
+    ("StreamingFallback", ["Dovetail", "DovetailSimulation"], []),
 ]
 
 let package = Package(

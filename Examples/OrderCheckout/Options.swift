@@ -47,6 +47,8 @@ struct Options {
     var lease = 2.0
     /// The only services to run in this process; `nil` for a whole run.
     var services: Set<ServiceName>?
+    /// The name by which a broker knows this process again when it was killed and comes back.
+    var member: String?
     var tour = false
     var json = false
     var help = false
@@ -84,6 +86,7 @@ struct Options {
             case "--transport": transport = try transportChoice(value())
             case "--lease": lease = try seconds(value(), for: name)
             case "--service": services = (services ?? []).union(try serviceNames(value()))
+            case "--member": member = try value()
             case "--reorder", "--json", "--resume", "--tour", "--help", "-h":
                 if attached != nil { throw UsageError(message: "\(name) takes no value.") }
                 switch name {
@@ -149,6 +152,9 @@ struct Options {
           --lease SECONDS       After what time others take over what a process that ended had claimed. (default: 2)
           --service NAMES       Runs only these services, as another member beside a run on the same files, until
                                 interrupted: order, payment and inventory, separated by commas.
+          --member NAME         The name of this process among those that run the same services on Kafka. A process that was killed
+                                and comes back under its name goes on at once; without one, the broker first waits six
+                                seconds for it.
           --tour                One page on the terminal: the services run as processes of their own, a key kills one, the
                                 lag rises and falls, and the books balance. Needs 'swift run --traits SQLite'.
 

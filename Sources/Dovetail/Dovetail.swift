@@ -2,8 +2,10 @@
 
 @_exported public import DovetailBulkhead
 @_exported public import DovetailCircuitBreaker
+@_exported public import DovetailClaimCheck
 @_exported public import DovetailConsumer
 @_exported public import DovetailCore
 @_exported public import DovetailIdempotency
 @_exported public import DovetailOutbox
+@_exported public import DovetailReplica
 @_exported public import DovetailResilience

@@ -6,7 +6,8 @@ public import DovetailCore
 ///
 /// What is permanent is thrown at once, and so is whatever comes out of a call whose caller was cancelled. An error that says
 /// when to try again is believed: the wait is never shorter than that, and if that is longer than anyone would wait, the error
-/// is thrown at once. After the last attempt, its error is thrown as it came.
+/// is thrown at once. So is the rejection of a guard within, such as an open circuit breaker, that will stand for longer than
+/// the policy would wait: who fails fast is not to be waited for, unlike a rate limiter, which says when one's turn is. After the last attempt, its error is thrown as it came.
 ///
 /// ```swift
 /// let quote = try await Guarded(by: .retry(.exponential(attempts: 3))).call { try await api.quote(sku) }
@@ -104,7 +105,10 @@ public struct RetryGuard: Guard {
         guard attempt < policy.attempts else { return .giveUp(.attemptsUsedUp) }
         var delay = policy.delay(after: attempt, random: runtime.random)
         if let asked = (failure as? any RetryAfterProviding)?.retryAfter {
-            guard asked <= longestRetryAfter else { return .giveUp(.retryAfterTooLong) }
+            // A rate limiter says when it is the caller's turn; other guards only when they may let somebody through again.
+            let failsFast = failure is any CallNotAttempted && !(failure is RateLimitError)
+            let longest = failsFast ? min(delay, longestRetryAfter) : longestRetryAfter
+            guard asked <= longest else { return .giveUp(.retryAfterTooLong) }
             delay = max(delay, asked)
         }
         let now = runtime.time.monotonic()

@@ -144,29 +144,37 @@
 
         /// - Returns: An open connection; `nil` if one is to be opened.
         private func takeReader(isNested: Bool) async throws -> SQLiteConnection? {
-            try await monitor.wait(in: \.readers) { state -> Taken? in
+            let turn = try monitor.withLock { state throws(DatabaseError) -> WaiterList.ID? in
                 if state.isClosed { throw Self.closed }
-                guard isNested || state.busyReaders < configuration.readers else { return nil }
-                if !isNested { state.busyReaders += 1 }
+                if isNested { return nil }
+                if state.busyReaders == configuration.readers { return state.readers.reserve() }
+                state.busyReaders += 1
+                return nil
+            }
+            if let turn, await !monitor.suspend(turn, in: \.readers) { throw CancellationError() }
+            let (connection, isClosed) = monitor.withLock { state in
                 state.lent += 1
-                return Taken(connection: state.idleReaders.popLast())
-            }.connection
-        }
-
-        private struct Taken: Sendable {
-            let connection: SQLiteConnection?
+                return (state.idleReaders.popLast(), state.isClosed)
+            }
+            guard !isClosed else {
+                giveBack(connection, isNested: isNested)
+                throw Self.closed
+            }
+            return connection
         }
 
         private func giveBack(_ connection: SQLiteConnection?, isNested: Bool) {
-            let (next, closers) = monitor.withLock { state in
+            let (next, closers) = monitor.withLock { state -> (Wakeup?, Wakeup?) in
                 state.lent -= 1
-                if !isNested { state.busyReaders -= 1 }
                 if let connection, state.idleReaders.count < configuration.readers {
                     state.idleReaders.append(connection)
                 }
-                return (state.readers.wakeFirst(), state.wakeClosers())
+                if isNested { return (nil, state.wakeClosers()) }
+                let next = state.readers.wakeFirst()
+                if next.count == 0 { state.busyReaders -= 1 }
+                return (next, state.wakeClosers())
             }
-            next.resume()
+            next?.resume()
             closers?.resume()
         }
 
@@ -180,10 +188,8 @@
         }
 
         func close() async {
-            monitor.withLock { state in
-                state.isClosed = true
-                return state.readers.wakeAll()
-            }.resume()
+            // Whoever waits for a turn still gets it, and is refused then.
+            monitor.withLock { $0.isClosed = true }
             // Not given up when the task is cancelled: what has begun comes to its end first in any case.
             let connections = await withoutCancellation {
                 try? await self.monitor.wait(in: \.closers) { state -> [SQLiteConnection]? in

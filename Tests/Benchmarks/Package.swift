@@ -3,8 +3,8 @@ import PackageDescription
 
 // A package of its own, so that the library keeps depending on nothing.
 let rooms = [
-    "DovetailCore", "DovetailConsumer", "DovetailIdempotency", "DovetailOutbox", "DovetailResilience",
-    "DovetailSimulation",
+    "DovetailBulkhead", "DovetailCircuitBreaker", "DovetailClaimCheck", "DovetailCore", "DovetailConsumer",
+    "DovetailIdempotency", "DovetailOutbox", "DovetailResilience", "DovetailSimulation",
 ]
 
 let package = Package(
@@ -36,6 +36,11 @@ let package = Package(
         .target(name: "CFloors"),
         .target(name: "CAllocationCounter"),
         .executableTarget(name: "Ratios", dependencies: ["Workloads"]),
+        .executableTarget(name: "Instructions", dependencies: ["Workloads"]),
+        .executableTarget(
+            name: "FlatMemory",
+            dependencies: ["DovetailCore", "DovetailClaimCheck"].map { .product(name: $0, package: "dovetail") }
+        ),
         .executableTarget(name: "Allocations", dependencies: ["Workloads", "CAllocationCounter"]),
         .executableTarget(
             name: "DovetailBenchmarks",

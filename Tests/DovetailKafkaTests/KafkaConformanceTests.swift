@@ -22,7 +22,7 @@
 
     @Suite(.serialized, .disabled(if: Broker.isMissing, Broker.whyMissing), .timeLimit(.minutes(3)))
     struct KafkaConformanceTests {
-        @Test("The Kafka transport conforms", arguments: TransportCheck.allCases)
+        @Test("Kafka: the transport conforms", arguments: TransportCheck.allCases)
         func conforms(_ check: TransportCheck) async throws {
             // The broker refuses what is committed between the moment when a member joins and the moment when the others hear of
             // it; Kafka does not. Such a refusal has librdkafka take partitions for lost and read them again. So nothing is

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if Kafka
+    import CKafka
     import Dovetail
     import Testing
 
@@ -69,6 +70,53 @@
             #expect(results[0].error?.code == .unavailable)
             #expect(results[1].error?.code == .notAttempted || results[1].error?.code == .unavailable)
             await transport.close()
+        }
+
+        @Test("When no connection comes about, the error says why")
+        func noConnection() async throws {
+            let cluster = try MockCluster()
+            // It does not speak TLS.
+            let transport = try KafkaTransport(
+                cluster.address, connectTimeout: .seconds(2), options: ["security.protocol": "ssl"])
+            let error = await #expect(throws: TransportError.self) {
+                try await transport.subscribe(to: ["t"], as: "g")
+            }
+            #expect(error?.code == .unavailable)
+            #expect(error?.message.contains("SSL handshake failed") == true, "\(error as Any)")
+            await transport.close()
+        }
+
+        @Test(
+            "What librdkafka says has the code that tells what to do",
+            arguments: [
+                (RD_KAFKA_RESP_ERR__MSG_TIMED_OUT, TransportError.Code.timedOut),
+                (RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, .timedOut),
+                (RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, .messageTooLarge),
+                (RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, .unknownTopic),
+                (RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, .unknownTopic),
+                (RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, .refused),
+                (RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, .refused),
+                (RD_KAFKA_RESP_ERR__AUTHENTICATION, .refused),
+                (RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, .refused),
+                (RD_KAFKA_RESP_ERR_INVALID_RECORD, .invalidMessage),
+                (RD_KAFKA_RESP_ERR__PURGE_QUEUE, .closed),
+                (RD_KAFKA_RESP_ERR__FATAL, .unavailable),
+                (RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, .unavailable),
+                (RD_KAFKA_RESP_ERR__TRANSPORT, .unavailable),
+                (rd_kafka_resp_err_t(rawValue: 9999), .unavailable),
+            ])
+        func codes(code: rd_kafka_resp_err_t, expected: TransportError.Code) {
+            let error = TransportError(code, of: "The message '7'")
+            #expect(error.code == expected)
+            #expect(error.message.contains("The message '7'"))
+        }
+
+        @Test("A message that timed out may be published again, whatever trouble there was")
+        func timedOutIsTransient() {
+            let trouble = (RD_KAFKA_RESP_ERR__SSL, "handshake failed")
+            let error = TransportError(RD_KAFKA_RESP_ERR__MSG_TIMED_OUT, of: "The message '7'", trouble: trouble)
+            #expect(error.code.isTransient)
+            #expect(error.message.contains("handshake failed"))
         }
 
         @Test("A subscription without topics is an error")

@@ -67,6 +67,21 @@
             await transport.close()
         }
 
+        @Test("A member that nobody holds any more leaves its group in order")
+        func droppedMember() async throws {
+            let transport = try Broker.connect(partitions: 1)
+            try await run.publish(run.messages(0..<3), to: transport)
+            do {
+                let member = try await transport.subscribe(to: [topic], as: group)
+                let deliveries = try await run.receive(2, from: member)
+                try await member.settle(deliveries.map { .acknowledge($0.id) })
+            }
+            let heir = try await transport.subscribe(to: [topic], as: group)
+            #expect(run.numbers(try await run.receive(1, from: heir)) == [2])
+            await heir.close()
+            await transport.close()
+        }
+
         // MARK: Members that come and go
 
         @Test("A partition that goes to another member waits until what is in hand of it is settled")

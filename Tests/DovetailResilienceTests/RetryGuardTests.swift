@@ -22,6 +22,31 @@ struct RetryGuardTests {
         }
     }
 
+    struct Rejected: CallNotAttempted, RetryAfterProviding {
+        let retryAfter: Duration?
+    }
+
+    @Test(
+        "does not wait for a guard within that rejects for longer than the policy would wait",
+        arguments: [
+            (nil, 3), (.milliseconds(1), 3), (.seconds(2), 3), (.seconds(3), 1),
+        ] as [(Duration?, Int)])
+    func rejected(retryAfter: Duration?, attempts: Int) async throws {
+        try await Simulation(seed: 1).run {
+            let calls = Calls()
+            let time = Runtime.current.time
+            let started = time.monotonic()
+            await #expect(throws: Rejected.self) {
+                try await Guarded(by: .retry(.constant(.seconds(2), attempts: 3))).call {
+                    _ = calls.add()
+                    throw Rejected(retryAfter: retryAfter)
+                }
+            }
+            #expect(calls.count == attempts)
+            #expect(time.monotonic() - started == .seconds(2 * (attempts - 1)))
+        }
+    }
+
     @Test("returns the first success")
     func success() async throws {
         try await Simulation(seed: 1).run {

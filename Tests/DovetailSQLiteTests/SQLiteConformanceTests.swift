@@ -22,32 +22,32 @@
 
     @Suite(.timeLimit(.minutes(3)))
     struct SQLiteConformanceTests {
-        @Test("The database conforms", arguments: DatabaseCheck.allCases)
+        @Test("SQLite: the database conforms", arguments: DatabaseCheck.allCases)
         func database(_ promise: DatabaseCheck) async throws {
             try await check { try await promise.run(patience: patience, on: $0) }
         }
 
-        @Test("Its tables conform", arguments: TableStoreCheck.allCases)
+        @Test("SQLite: its tables conform", arguments: TableStoreCheck.allCases)
         func tables(_ promise: TableStoreCheck) async throws {
             try await check { try await promise.run(patience: patience, on: $0) }
         }
 
-        @Test("Its outbox conforms", arguments: OutboxStoreCheck.allCases)
+        @Test("SQLite: its outbox conforms", arguments: OutboxStoreCheck.allCases)
         func outbox(_ promise: OutboxStoreCheck) async throws {
             try await check { try await promise.run(patience: patience, on: $0) }
         }
 
-        @Test("Its idempotency keys conform", arguments: IdempotencyStoreCheck.allCases)
+        @Test("SQLite: its idempotency keys conform", arguments: IdempotencyStoreCheck.allCases)
         func idempotency(_ promise: IdempotencyStoreCheck) async throws {
             try await check { try await promise.run(patience: patience, on: $0) }
         }
 
-        @Test("Its waiting rooms conform", arguments: WaitingRoomStoreCheck.allCases)
+        @Test("SQLite: its waiting rooms conform", arguments: WaitingRoomStoreCheck.allCases)
         func waitingRooms(_ promise: WaitingRoomStoreCheck) async throws {
             try await check { try await promise.run(patience: patience, on: $0) }
         }
 
-        @Test("Its dead letters conform", arguments: DeadLetterStoreCheck.allCases)
+        @Test("SQLite: its dead letters conform", arguments: DeadLetterStoreCheck.allCases)
         func deadLetters(_ promise: DeadLetterStoreCheck) async throws {
             try await check { try await promise.run(patience: patience, on: $0) }
         }

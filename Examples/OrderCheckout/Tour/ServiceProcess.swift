@@ -26,7 +26,7 @@ final class ServiceProcess {
         guard let program = Self.program else { throw Unusable(message: "the program cannot find its own file.") }
         let process = Process()
         process.executableURL = program
-        process.arguments = ["--service", name.rawValue] + arguments
+        process.arguments = ["--service", name.rawValue, "--member", name.rawValue] + arguments
         var environment = ProcessInfo.processInfo.environment
         environment[ParentWatch.variable] = String(getpid())
         process.environment = environment

@@ -11,6 +11,8 @@ final class ConsumerRun: Sendable {
     let name: String
     let topics: [Topic]
     let transport: any Transport
+    /// The transport, if messages are taken from its carrier and restored right before they are handled.
+    let restoring: (any PayloadRestoringTransport)?
     let capabilities: TransportCapabilities
     let settings: ConsumerSettings
     let runtime: Runtime
@@ -25,13 +27,15 @@ final class ConsumerRun: Sendable {
         self.name = name
         topics = table.topics
         self.transport = transport
+        restoring = transport as? any PayloadRestoringTransport
         capabilities = transport.capabilities
         self.settings = settings
         self.runtime = runtime
         room = (settings.waitingRoom ?? table.waitingRoom)?.store
         monitor = Monitor(State(prefetch: settings.effectivePrefetch))
         chain = HandlerChain(
-            consumer: name, table: table, transport: transport, settings: settings, runtime: runtime,
+            consumer: name, table: table, transport: transport, restoring: restoring, settings: settings,
+            runtime: runtime,
             immediateRetries: settings.immediateRetries)
     }
 
@@ -149,7 +153,8 @@ final class ConsumerRun: Sendable {
             return try await withThrowingTaskGroup(of: (any TransportSubscription)?.self) { group in
                 group.addTask {
                     try await self.persistently("subscribe") {
-                        try await self.transport.subscribe(to: self.topics, as: ConsumerGroup(self.name))
+                        try await (self.restoring?.carrier ?? self.transport).subscribe(
+                            to: self.topics, as: ConsumerGroup(self.name))
                     }
                 }
                 group.addTask {

@@ -21,6 +21,8 @@ struct HandlerChain: Sendable {
     let consumer: String
     let table: RouteTable
     let transport: any Transport
+    /// The transport, if payloads are to be brought back before a handler runs.
+    let restoring: (any PayloadRestoringTransport)?
     let settings: ConsumerSettings
     let runtime: Runtime
     let immediateRetries: Int
@@ -43,9 +45,11 @@ struct HandlerChain: Sendable {
         case .unknown: return unknown(envelope, attempt: attempt)
         }
         var attempt = attempt
+        var whole = restoring == nil ? envelope : nil
         while true {
             do {
-                try await invoke(route, envelope, attempt: attempt)
+                if whole == nil { whole = try await restoring?.restore(envelope) }
+                try await invoke(route, whole ?? envelope, attempt: attempt)
                 return .handled
             } catch {
                 let disposition = judge(error, of: envelope, attempt: attempt)

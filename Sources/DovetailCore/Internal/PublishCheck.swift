@@ -21,6 +21,7 @@ package struct PublishCheck: Sendable {
     /// - Parameters:
     ///   - envelope: The envelope.
     ///   - fault: What else keeps it from being published, and whether it is stored all the same.
+    /// - Returns: What the caller hears, and whether it is stored.
     package mutating func verdict(
         on envelope: Envelope<Bytes>, fault: () -> (TransportError, isStored: Bool)? = { nil }
     ) -> (result: PublishResult, isStored: Bool) {

@@ -44,7 +44,14 @@ public final class Runtime: Sendable {
         self.random = random
         self.instrument = instrument
         self.redactor = redactor
+        if instrument != nil { someoneListens.store(true, ordering: .relaxed) }
     }
+
+    /// Whether any runtime of the process was ever made with an instrument.
+    ///
+    /// Until then nobody can listen, and paths that take a few nanoseconds need not look the current task's runtime up.
+    @usableFromInline
+    package static var mayBeHeard: Bool { someoneListens.load(ordering: .relaxed) }
 
     /// The machine's own clocks and random numbers, with nobody listening.
     public static let system = Runtime()
@@ -76,3 +83,5 @@ public final class Runtime: Sendable {
         MessageID(rawValue: makeUUID().description)
     }
 }
+
+private let someoneListens = Atomic<Bool>(false)

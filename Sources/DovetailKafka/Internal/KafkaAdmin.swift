@@ -99,10 +99,11 @@
             guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let metadata else {
                 // The reports of trouble come to whoever polls.
                 rd_kafka_poll(client.raw, 0)
-                if let trouble = client.reports.lastTrouble {
-                    let error = TransportError(
-                        RD_KAFKA_RESP_ERR__TIMED_OUT, of: "The topic '\(topic)'", trouble: trouble)
-                    if error.code == .refused { throw error }
+                if let trouble = client.reports.lastTrouble, TransportError.isRefusal(trouble.0) {
+                    throw TransportError(
+                        .refused,
+                        "Kafka at '\(options.servers)' does not let us in: \(trouble.1). Correct the options for TLS and SASL."
+                    )
                 }
                 throw TransportError(
                     .unavailable,

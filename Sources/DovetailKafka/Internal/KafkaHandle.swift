@@ -91,7 +91,12 @@
 
         func add(_ report: Report) {
             state.withLock { state in
-                if case .trouble(let code, let text) = report { state.lastTrouble = (code, text) }
+                // That all brokers are down follows from trouble with each, which says why.
+                if case .trouble(let code, let text) = report,
+                    code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || state.lastTrouble == nil
+                {
+                    state.lastTrouble = (code, text)
+                }
                 state.reports.append(report)
             }
         }

@@ -20,8 +20,9 @@
         private var lastCommit: MonotonicInstant
 
         private static let pollTime: Int32 = 100
-        /// How long to wait for room in some partitions before those are paused. That throws away what was read ahead, and
-        /// librdkafka may take a second to read from them again.
+        /// How long to wait for room in some partitions before those are paused.
+        ///
+        /// That throws away what was read ahead, and librdkafka may take a second to read from them again.
         private static let roomTime = Duration.milliseconds(200)
 
         static func run(_ member: KafkaMember) {
@@ -161,6 +162,7 @@
                 case .assigned(let names): assign(names)
                 case .revoked(let names, let isLost): revoke(names, isLost: isLost)
                 case .rebalanceFailed(let code):
+                    leaving = []
                     drop(member.state.withLock { $0.partitions }, .lost)
                     rd_kafka_assign(client, nil)
                     trouble(code, "The group could not deal out its partitions.")
@@ -218,9 +220,11 @@
         private mutating func revoke(_ names: [KafkaReports.PartitionName], isLost: Bool) {
             let partitions = partitions(names)
             if isLost {
-                leaving.removeAll()
-                drop(partitions, .lost)
-                return unassign(partitions)
+                // What was to be given away in order is lost with the rest.
+                let all = partitions + leaving.flatMap(\.partitions).filter { !partitions.contains($0) }
+                leaving = []
+                drop(all, .lost)
+                return unassign(all)
             }
             member.state.withLock { $0.leave(partitions) }
             leaving.append(Leaving(partitions: partitions, deadline: now + member.settings.handoverTime))

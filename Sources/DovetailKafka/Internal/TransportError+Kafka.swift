@@ -17,15 +17,11 @@
             switch code {
             case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT, RD_KAFKA_RESP_ERR__TIMED_OUT, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
                 RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
-                if let trouble, Self.isRefusal(trouble.0) {
-                    self.init(.refused, "\(subject): \(trouble.1). Correct the credentials in the options.")
-                } else {
-                    let reason = trouble.map { " The newest trouble was: \($0.1)." } ?? ""
-                    self.init(
-                        .timedOut,
-                        "\(subject): Kafka did not answer in time, and may have done it all the same.\(reason) Try again."
-                    )
-                }
+                // Not a refusal, also if the trouble is one: it may be that of another broker, or long over.
+                let reason = trouble.map { " The newest trouble was: \($0.1)." } ?? ""
+                self.init(
+                    .timedOut,
+                    "\(subject): Kafka did not answer in time, and may have done it all the same.\(reason) Try again.")
             case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
                 self.init(
                     .messageTooLarge,
@@ -56,7 +52,8 @@
             }
         }
 
-        private static func isRefusal(_ code: rd_kafka_resp_err_t) -> Bool {
+        /// Whether trying again cannot help until someone changes something.
+        static func isRefusal(_ code: rd_kafka_resp_err_t) -> Bool {
             switch code {
             case RD_KAFKA_RESP_ERR__AUTHENTICATION, RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
                 RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,

@@ -184,12 +184,12 @@ extension SQLOutboxStore {
             if window.count < length { return }
         }
         guard chosen.holds.count < limit else { return }
-        // Rows of lanes that others hold stand in the way of those behind them. If they do so for long, they are moved aside.
-        let times = blocked.compactMap { held.lanes[$0.lane] }
-        let moved = zip(blocked, times).filter { now - $1 >= Self.patience }.map { $0.0 }
-        try await enter(Set(moved.map(\.lane)), due: now, in: tx)
-        try await moveBehindLanes(moved, in: tx)
-        chosen.nextLook = moved.isEmpty ? times.min().map { $0 + Self.patience } ?? now : now
+        // Rows of lanes that others hold stand in the way of those behind them. If they do so for long, their lanes get an entry, by
+        // which they are moved aside from the next claim on.
+        let times = Dictionary(blocked.map { ($0.lane, held.lanes[$0.lane] ?? now) }) { first, _ in first }
+        let inTheWay = times.filter { now - $0.value >= Self.patience }
+        try await enter(Set(inTheWay.keys), due: now, in: tx)
+        chosen.nextLook = inTheWay.isEmpty ? times.values.min().map { $0 + Self.patience } ?? now : now
     }
 
     private func read(_ holds: [OutboxHolds.Hold], in tx: Transaction) async throws -> [OutboxRow] {

@@ -14,11 +14,10 @@ extension TransportProbe {
         let elsewhere = try await transport.backlog(of: group(), on: [topic("elsewhere")])
         try require(elsewhere == 0, "A topic without messages has a backlog of \(elsewhere).")
 
-        var taken: [Delivery] = []
+        var taken = try await next(from: founder)
         while taken.count < 10, let more = try await receive(from: founder, within: patience.silence), !more.isEmpty {
             taken += more
         }
-        try require(!taken.isEmpty, "Nothing arrived.")
         try await expectBacklog(10, on: transport, "All is in hand and nothing is settled")
         try await founder.settle(taken.map { .acknowledge($0.id) })
         try await collect(

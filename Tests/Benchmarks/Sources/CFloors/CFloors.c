@@ -6,13 +6,14 @@
 
 #include "CFloors.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifdef __linux__
 #include <malloc.h>
-#include <unistd.h>
 #endif
 
 static const void *volatile last_sunk;
@@ -97,6 +98,38 @@ int64_t floor_parse_time(const char *text, int32_t *nanoseconds) {
     parts.tm_year -= 1900;
     parts.tm_mon -= 1;
     return (int64_t)timegm(&parts);
+}
+
+static int64_t pump(int from, int to) {
+    static char buffer[256 * 1024];
+    int64_t total = 0;
+    ssize_t count;
+    while ((count = read(from, buffer, sizeof buffer)) > 0) {
+        for (ssize_t done = 0; to >= 0 && done < count;) {
+            ssize_t written = write(to, buffer + done, (size_t)(count - done));
+            if (written < 0) return -1;
+            done += written;
+        }
+        total += count;
+    }
+    return count < 0 ? -1 : total;
+}
+
+int64_t floor_copy_file(const char *source, const char *draft, const char *target) {
+    int from = open(source, O_RDONLY), to = open(draft, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    int64_t total = from < 0 || to < 0 ? -1 : pump(from, to);
+    if (total >= 0 && fsync(to) != 0) total = -1;
+    if (from >= 0) close(from);
+    if (to >= 0) close(to);
+    return total >= 0 && rename(draft, target) == 0 ? total : -1;
+}
+
+int64_t floor_read_file(const char *source) {
+    int from = open(source, O_RDONLY);
+    if (from < 0) return -1;
+    int64_t total = pump(from, -1);
+    close(from);
+    return total;
 }
 
 int64_t floor_processor_nanoseconds(void) {

@@ -61,6 +61,7 @@ extension Comparison {
         case .figure(let limit): "\(sign) \(limit.readable)"
         case .span(let first, let last): "\(sign) \(first.readable) to \(last.readable)"
         case .timesFloor(let limit): "≤ \(limit.readable) x floor"
+        case .aboveFloor(let limit): "≤ floor + \(limit.readable)"
         }
     }
 
@@ -73,6 +74,11 @@ extension Comparison {
         case .span(let first, let last): isMet(last) ? "yes" : isMet(first) ? "lower end" : "NO"
         case .timesFloor(let limit):
             outcome.floors.first.map { timesFloor(figure, $0.figure.median) <= limit ? "yes" : "NO" } ?? ""
+        case .aboveFloor(let limit):
+            outcome.floors.first.map { floor in
+                let above = figure - floor.figure.median
+                return "\(above <= limit ? "yes" : "NO") (+ \(above.readable))"
+            } ?? ""
         }
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DovetailCircuitBreaker
 import DovetailCore
 
 /// Everything that is measured.
 public enum Catalogue {
     /// The rows of the table, in the order in which they are printed.
     public static let comparisons: [Comparison] =
-        transport + envelope + outbox + identity + simulation + guards
-        + sqlite
+        transport + envelope + outbox + claimCheck + identity + simulation + guards + bulkhead + breakers + sqlite
 
     /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
     /// same kind; the budgets speak of them.
@@ -74,6 +74,20 @@ public enum Catalogue {
             "Idempotency key that is a text of 34 bytes", count: 1_000_000, budget: 160,
             IdempotencyWorkloads.memory(.text)
         ),
+        MemoryRow(
+            "Circuit breaker by key, unused, counted calls", count: 100_000, budget: 256,
+            CircuitBreakerWorkloads.keyed(.count(100), calls: 0)
+        ),
+        MemoryRow(
+            "Circuit breaker by key, idle, counted calls", count: 100_000, budget: 256,
+            CircuitBreakerWorkloads.keyed(.count(100), calls: 10)
+        ),
+        MemoryRow(
+            "Circuit breaker by key, idle, window of time", count: 100_000, budget: 256,
+            CircuitBreakerWorkloads.keyed(.time(.seconds(1_000)), calls: 10)
+        ),
+        MemoryRow("Key of a million used one after the other", count: 1_000_000, CircuitBreakerWorkloads.millionKeys),
+        MemoryRow("Bulkhead that is idle", count: 100_000, budget: 502, BulkheadWorkloads.idle),
         MemoryRow("Ended call with a time limit of a minute", count: 50_000, ResilienceWorkloads.endedCalls),
     ]
 
@@ -105,6 +119,108 @@ public enum Catalogue {
         Comparison(
             "Call with retries and a time limit", in: .nanoseconds, count: 50_000,
             of: ResilienceWorkloads.retriedAndTimed, over: ResilienceWorkloads.race, ResilienceWorkloads.bareCall
+        ),
+    ]
+
+    /// Half of what Resilience4j adds to a bare call on a machine of the same kind, and 0.7 of it where slow calls count: there
+    /// it reads the clock as often with and without them.
+    private static let resilience4j = (
+        count: 62.0, time: 94.0, contendedCount: 225.0, contendedTime: 302.0, rejection: 80.9
+    )
+
+    private static let breakers: [Comparison] = {
+        typealias Breakers = CircuitBreakerWorkloads
+        func row(_ name: String, _ budget: Double, of subject: Workload, over floor: Workload) -> Comparison {
+            Comparison(
+                name, in: .nanoseconds, count: 3_000_000, budget: .aboveFloor(budget), of: subject, over: floor,
+                Breakers.clock)
+        }
+        let (count, time) = (Breakers.count, Breakers.time)
+        return [
+            row(
+                "Breaker closed, counted calls", resilience4j.count / 2,
+                of: Breakers.calls("closure", count), over: Breakers.bareCalls),
+            row(
+                "Breaker closed, window of time", resilience4j.time / 2,
+                of: Breakers.calls("closure", time), over: Breakers.bareCalls),
+            row(
+                "Breaker closed, counted calls, slow calls on", resilience4j.count * 0.7,
+                of: Breakers.calls("closure", Breakers.timed(count)), over: Breakers.bareCalls),
+            row(
+                "Breaker closed, window of time, slow calls on", resilience4j.time * 0.7,
+                of: Breakers.calls("closure", Breakers.timed(time)), over: Breakers.bareCalls),
+            row(
+                "Breaker closed, counted calls, by permit", resilience4j.count / 2,
+                of: Breakers.permits("permit", count), over: Breakers.bareWork),
+            row(
+                "Breaker closed, window of time, by permit", resilience4j.time / 2,
+                of: Breakers.permits("permit", time), over: Breakers.bareWork),
+            Comparison(
+                "Breaker closed, half failing", in: .nanoseconds, count: 3_000_000,
+                of: Breakers.permits("permit, every other fails", count, failing: 2), over: Breakers.bareWork,
+                Breakers.clock),
+            row(
+                "Breaker, two tasks, counted calls", resilience4j.contendedCount / 2,
+                of: Breakers.calls("closure, two tasks", count, tasks: 2), over: Breakers.bareCalls(tasks: 2)),
+            row(
+                "Breaker, two tasks, window of time", resilience4j.contendedTime / 2,
+                of: Breakers.calls("closure, two tasks", time, tasks: 2), over: Breakers.bareCalls(tasks: 2)),
+            row(
+                "Breaker open, rejected", resilience4j.rejection, of: Breakers.rejections, over: Breakers.bareWork),
+            Comparison(
+                "Breaker among guards", in: .nanoseconds, count: 1_000_000, of: Breakers.guarded,
+                over: Breakers.bareCalls),
+        ]
+    }()
+
+    /// The figures are those of Resilience4j 2.4.0, measured on a machine of the same kind.
+    private static let bulkhead = [
+        Comparison(
+            "Bulkhead, try and release", in: .nanoseconds, count: 20_000_000, budget: .figure(11.6),
+            of: BulkheadWorkloads.tryAndRelease, over: BulkheadWorkloads.counter
+        ),
+        Comparison(
+            "Bulkhead, try and release, two tasks at once", in: .nanoseconds, count: 5_000_000, budget: .figure(52),
+            of: BulkheadWorkloads.twice(BulkheadWorkloads.tryAndRelease),
+            over: BulkheadWorkloads.twice(BulkheadWorkloads.counter)
+        ),
+        Comparison(
+            "Bulkhead, full, try", in: .nanoseconds, count: 20_000_000, budget: .figure(4),
+            of: BulkheadWorkloads.rejectedTry, over: BulkheadWorkloads.counterThatIsFull
+        ),
+        Comparison(
+            "Bulkhead, acquire and release", in: .nanoseconds, count: 10_000_000,
+            of: BulkheadWorkloads.acquireAndRelease, over: BulkheadWorkloads.counter
+        ),
+        Comparison(
+            "Call if a permit is free", in: .nanoseconds, count: 5_000_000, budget: .aboveFloor(15),
+            of: BulkheadWorkloads.tryWithPermit, over: BulkheadWorkloads.bareCall
+        ),
+        Comparison(
+            "Call with a permit", in: .nanoseconds, count: 5_000_000, budget: .aboveFloor(15),
+            of: BulkheadWorkloads.withPermit, over: BulkheadWorkloads.bareCall, BulkheadWorkloads.checkedCall
+        ),
+        Comparison(
+            "Call with a permit, two tasks at once", in: .nanoseconds, count: 2_000_000,
+            of: BulkheadWorkloads.twice(BulkheadWorkloads.withPermit),
+            over: BulkheadWorkloads.twice(BulkheadWorkloads.bareCall)
+        ),
+        Comparison(
+            "Call with a permit, as a guard", in: .nanoseconds, count: 5_000_000, budget: .aboveFloor(15),
+            of: BulkheadWorkloads.call, over: BulkheadWorkloads.bareCall, BulkheadWorkloads.checkedCall
+        ),
+        Comparison(
+            "Keyed bulkhead, try and release", in: .nanoseconds, count: 2_000_000,
+            of: BulkheadWorkloads.keyedTryAndRelease, over: BulkheadWorkloads.lockedDictionary
+        ),
+        Comparison(
+            "Keyed bulkhead, try and release, two tasks at once", in: .nanoseconds, count: 500_000,
+            of: BulkheadWorkloads.twice(BulkheadWorkloads.keyedTryAndRelease),
+            over: BulkheadWorkloads.twice(BulkheadWorkloads.lockedDictionary)
+        ),
+        Comparison(
+            "Call with a permit, full", in: .nanoseconds, count: 1_000_000,
+            of: BulkheadWorkloads.rejectedCall, over: BulkheadWorkloads.throwingCall
         ),
     ]
 
@@ -157,6 +273,17 @@ public enum Catalogue {
         Comparison(
             "Key recorded in a transaction", in: .nanoseconds, count: 100_000,
             of: IdempotencyWorkloads.once, over: IdempotencyWorkloads.emptyTransaction
+        ),
+    ]
+
+    private static let claimCheck = [
+        Comparison(
+            "Claim check, 16 MiB into a file store", in: .megabytesPerSecond(bytes: ClaimCheckWorkloads.size), count: 8,
+            of: ClaimCheckWorkloads.stored, over: ClaimCheckWorkloads.copied, ClaimCheckWorkloads.hashed
+        ),
+        Comparison(
+            "Claim check, 16 MiB from a file store", in: .megabytesPerSecond(bytes: ClaimCheckWorkloads.size), count: 8,
+            of: ClaimCheckWorkloads.read, over: ClaimCheckWorkloads.readPlainly, ClaimCheckWorkloads.hashed
         ),
     ]
 
@@ -240,6 +367,28 @@ public enum Catalogue {
         Allocating(IdentityWorkloads.sha256(200), atMost: 0),
         Allocating(ResilienceWorkloads.bareCall, atMost: 0),
         Allocating(ResilienceWorkloads.throughThree),
+        Allocating(CircuitBreakerWorkloads.calls("breaker, closure", CircuitBreakerWorkloads.count), atMost: 0),
+        Allocating(
+            CircuitBreakerWorkloads.calls("breaker, closure, window of time", CircuitBreakerWorkloads.time), atMost: 0),
+        Allocating(
+            CircuitBreakerWorkloads.calls(
+                "breaker, closure, slow calls on", CircuitBreakerWorkloads.timed(CircuitBreakerWorkloads.count)),
+            atMost: 0),
+        Allocating(CircuitBreakerWorkloads.permits("breaker, permit", CircuitBreakerWorkloads.count), atMost: 0),
+        Allocating(
+            CircuitBreakerWorkloads.permits(
+                "breaker, permit, every other fails", CircuitBreakerWorkloads.count, failing: 2),
+            atMost: 0),
+        Allocating(CircuitBreakerWorkloads.rejections, atMost: 0),
+        Allocating(CircuitBreakerWorkloads.guarded),
+        Allocating(BulkheadWorkloads.tryAndRelease, atMost: 0),
+        Allocating(BulkheadWorkloads.rejectedTry, atMost: 0),
+        Allocating(BulkheadWorkloads.acquireAndRelease, atMost: 0),
+        Allocating(BulkheadWorkloads.tryWithPermit, atMost: 0),
+        Allocating(BulkheadWorkloads.withPermit, atMost: 0),
+        Allocating(BulkheadWorkloads.call, atMost: 0),
+        Allocating(BulkheadWorkloads.keyedTryAndRelease, atMost: 0),
+        Allocating(BulkheadWorkloads.rejectedCall),
         Allocating(ResilienceWorkloads.retried),
         Allocating(ResilienceWorkloads.budgeted),
         Allocating(ResilienceWorkloads.rateLimited),

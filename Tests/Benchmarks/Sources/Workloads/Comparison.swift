@@ -56,6 +56,9 @@ public struct Comparison: Sendable {
 
         /// At most so many times the cost of the floor.
         case timesFloor(Double)
+
+        /// At most so much more than the floor.
+        case aboveFloor(Double)
     }
 
     /// Names the row.

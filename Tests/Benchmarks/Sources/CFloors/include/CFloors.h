@@ -21,6 +21,12 @@ int floor_format_time(int64_t seconds, int32_t nanoseconds, char *text, size_t s
 /// The seconds of an RFC 3339 text in UTC by `sscanf` and `timegm`; -1 if it is none.
 int64_t floor_parse_time(const char *text, int32_t *nanoseconds);
 
+/// Copies a file through a buffer to a draft, brings it to the disk and renames it; returns its bytes, or -1.
+int64_t floor_copy_file(const char *source, const char *draft, const char *target);
+
+/// Reads a file through a buffer; returns its bytes, or -1.
+int64_t floor_read_file(const char *source);
+
 /// The processor time of all threads of the process so far.
 int64_t floor_processor_nanoseconds(void);
 
