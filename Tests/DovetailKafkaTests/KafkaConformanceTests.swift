@@ -27,7 +27,9 @@
             // The broker refuses what is committed between the moment when a member joins and the moment when the others hear of
             // it; Kafka does not. Such a refusal has librdkafka take partitions for lost and read them again. So nothing is
             // committed here but when partitions are given up; the checks on the cluster within the process commit all the time.
-            let transport = try Broker.connect(commitInterval: .seconds(600))
+            // The backlog is counted from what was committed.
+            let transport = try Broker.connect(
+                commitInterval: check == .backlogIsCounted ? .milliseconds(20) : .seconds(600))
             try await check.run(
                 on: transport, patience: TransportCheck.Patience(arrival: .seconds(30), silence: .milliseconds(300)))
             await transport.close()
