@@ -23,9 +23,14 @@ struct RateLine: Sendable {
         self.schedule = schedule
     }
 
+    /// Takes a turn if it is there and nobody stands in line.
+    mutating func serve(at now: Int64) -> Bool {
+        !hasFirst && schedule.take(at: now)
+    }
+
     /// Takes a turn, or a place in the line if the wait is short enough.
     mutating func arrive(at now: Int64, longestWait: Int64, timeLeft: Int64?) -> Place {
-        if !hasFirst, schedule.take(at: now) { return .served }
+        if serve(at: now) { return .served }
         let ahead = hasFirst ? 1 + Int64(others.count) : 0
         let wait = max(0, schedule.earliest(behind: ahead).saturatingSubtract(now))
         guard wait <= longestWait else { return .refused(.waitTooLong, wait: wait) }
