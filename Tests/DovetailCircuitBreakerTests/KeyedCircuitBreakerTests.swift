@@ -5,7 +5,7 @@ import DovetailCore
 import DovetailSimulation
 import Testing
 
-@Suite("Circuit breakers by key", .timeLimit(.minutes(2)))
+@Suite("Circuit breakers by key", .timeLimit(.minutes(10)))
 struct KeyedCircuitBreakerTests {
     private let time = VirtualTime()
     private let events = EventLog()

@@ -20,7 +20,7 @@
         }
     }
 
-    @Suite(.serialized, .disabled(if: Broker.isMissing, Broker.whyMissing), .timeLimit(.minutes(3)))
+    @Suite(.serialized, .disabled(if: Broker.isMissing, Broker.whyMissing), .timeLimit(.minutes(10)))
     struct KafkaConformanceTests {
         @Test("Kafka: the transport conforms", arguments: TransportCheck.allCases)
         func conforms(_ check: TransportCheck) async throws {
