@@ -6,7 +6,7 @@ import DovetailTesting
 import Foundation
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct BlobStoreConformanceTests {
     @Test("The in-memory blob store conforms in any order of events", arguments: BlobStoreCheck.allCases)
     func inMemoryConforms(_ check: BlobStoreCheck) async throws {

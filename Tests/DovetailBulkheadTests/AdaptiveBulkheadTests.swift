@@ -7,7 +7,7 @@ import Testing
 
 @testable import DovetailBulkhead
 
-@Suite("Adaptive bulkhead", .timeLimit(.minutes(1)))
+@Suite("Adaptive bulkhead", .timeLimit(.minutes(10)))
 struct AdaptiveBulkheadTests {
     struct Broken: Error {}
     struct TooMany: RetryAfterProviding {

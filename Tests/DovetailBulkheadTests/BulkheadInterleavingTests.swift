@@ -6,7 +6,7 @@ import Testing
 @testable import DovetailBulkhead
 
 /// Every order in which the steps of a few callers can take their turns, on the real accounts.
-@Suite("Bulkhead: every interleaving", .timeLimit(.minutes(1)))
+@Suite("Bulkhead: every interleaving", .timeLimit(.minutes(10)))
 struct BulkheadInterleavingTests {
     /// A caller that takes a permit or a place in the line, and then parks: two steps, with whatever happens in between.
     private final class Caller {

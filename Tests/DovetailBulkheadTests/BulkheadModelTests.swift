@@ -44,7 +44,7 @@ private struct Model {
     }
 }
 
-@Suite("Bulkhead: against a model", .timeLimit(.minutes(1)))
+@Suite("Bulkhead: against a model", .timeLimit(.minutes(10)))
 struct BulkheadModelTests {
     @Test("Over random histories, a bulkhead does what a number and a list would do", arguments: 0..<100)
     func histories(seed: UInt64) {

@@ -7,7 +7,7 @@ import Testing
 @testable import DovetailBulkhead
 
 /// On real threads, so that the thread sanitizer can see what virtual time cannot show.
-@Suite("Bulkhead: races", .timeLimit(.minutes(1)))
+@Suite("Bulkhead: races", .timeLimit(.minutes(10)))
 struct BulkheadRaceTests {
     @Test("39: under stress, never more than the limit are under way", arguments: [1, 2, 7])
     func limit(limit: Int) async throws {

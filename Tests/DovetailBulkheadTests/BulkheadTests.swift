@@ -8,7 +8,7 @@ import Testing
 @testable import DovetailBulkhead
 
 /// The numbers are those of the checklist of what other bulkheads get wrong.
-@Suite("Bulkhead", .timeLimit(.minutes(1)))
+@Suite("Bulkhead", .timeLimit(.minutes(10)))
 struct BulkheadTests {
     struct Broken: Error {}
 

@@ -17,7 +17,7 @@ import Testing
 #endif
 
 /// On real threads, which is what it is about.
-@Suite("Isolated executor", .timeLimit(.minutes(1)))
+@Suite("Isolated executor", .timeLimit(.minutes(10)))
 struct IsolatedExecutorTests {
     struct Broken: Error {}
 

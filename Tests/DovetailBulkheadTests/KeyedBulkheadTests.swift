@@ -7,7 +7,7 @@ import Testing
 
 @testable import DovetailBulkhead
 
-@Suite("Keyed bulkhead", .timeLimit(.minutes(1)))
+@Suite("Keyed bulkhead", .timeLimit(.minutes(10)))
 struct KeyedBulkheadTests {
     @Test("48: two keys never block each other, and each has its own limit")
     func keysAreApart() async throws {

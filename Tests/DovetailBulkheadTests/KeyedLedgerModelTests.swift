@@ -49,7 +49,7 @@ private struct Model {
     }
 }
 
-@Suite("Keyed bulkhead: against a model", .timeLimit(.minutes(1)))
+@Suite("Keyed bulkhead: against a model", .timeLimit(.minutes(10)))
 struct KeyedLedgerModelTests {
     @Test("48: over random histories, a keyed bulkhead does what a few lists would do", arguments: 0..<50)
     func histories(seed: UInt64) {

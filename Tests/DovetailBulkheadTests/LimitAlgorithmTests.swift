@@ -5,7 +5,7 @@ import Testing
 
 @testable import DovetailBulkhead
 
-@Suite("Limit algorithms", .timeLimit(.minutes(1)))
+@Suite("Limit algorithms", .timeLimit(.minutes(10)))
 struct LimitAlgorithmTests {
     private let random = SeededRandom(seed: 1)
 

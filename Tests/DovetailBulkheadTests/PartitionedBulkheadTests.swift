@@ -6,7 +6,7 @@ import Testing
 
 @testable import DovetailBulkhead
 
-@Suite("Partitioned bulkhead", .timeLimit(.minutes(1)))
+@Suite("Partitioned bulkhead", .timeLimit(.minutes(10)))
 struct PartitionedBulkheadTests {
     private func bulkhead(runtime: Runtime? = nil) -> PartitionedBulkhead<String> {
         PartitionedBulkhead("checkout", limit: 10, shares: ["paying": 6, "free": 2], others: 1, runtime: runtime)

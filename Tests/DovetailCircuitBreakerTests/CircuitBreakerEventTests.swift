@@ -5,7 +5,7 @@ import DovetailCore
 import DovetailSimulation
 import Testing
 
-@Suite("Circuit breaker events and callers at the same time", .timeLimit(.minutes(2)))
+@Suite("Circuit breaker events and callers at the same time", .timeLimit(.minutes(10)))
 struct CircuitBreakerEventTests {
     private static let settings = CircuitBreakerSettings(
         window: .count(4), minimumCalls: 4, openWait: .fixed(.seconds(10)), probes: 2)

@@ -6,7 +6,7 @@ import DovetailResilience
 import DovetailSimulation
 import Testing
 
-@Suite("A circuit breaker as a guard", .timeLimit(.minutes(1)))
+@Suite("A circuit breaker as a guard", .timeLimit(.minutes(10)))
 struct CircuitBreakerGuardTests {
     private struct QueueFull: CallNotAttempted {}
     private struct Declined: Error {}

@@ -5,7 +5,7 @@ import DovetailCore
 import DovetailSimulation
 import Testing
 
-@Suite("Circuit breakers by key", .timeLimit(.minutes(2)))
+@Suite("Circuit breakers by key", .timeLimit(.minutes(10)))
 struct KeyedCircuitBreakerTests {
     private let time = VirtualTime()
     private let events = EventLog()
@@ -101,6 +101,17 @@ struct KeyedCircuitBreakerTests {
         #expect(breakers.existingBreaker(for: 4) === held)
         underWay.fail()
         #expect(breakers.existingBreaker(for: 3)?.snapshot().figures.failures == 1)
+    }
+
+    @Test("48: a breaker that opened long ago is not forgotten, whatever its window")
+    func openStays() throws {
+        let breakers = breakers(CircuitBreakerSettings(window: .count(2), minimumCalls: 2), forgetAfter: .seconds(60))
+        for _ in 0..<2 { try breakers.acquire(for: 1).fail() }
+        for _ in 0..<3 {
+            breakers.sweep()
+            time.advance(by: .seconds(3600))
+        }
+        #expect(breakers.unhealthy() == [1: .halfOpen])
     }
 
     @Test("a streak of failures is remembered for as long as the calls of a count window")

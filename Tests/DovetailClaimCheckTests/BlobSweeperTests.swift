@@ -5,7 +5,7 @@ import DovetailCore
 import DovetailTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct BlobSweeperTests {
     private let day: Duration = .seconds(24 * 60 * 60)
 

@@ -7,7 +7,7 @@ import DovetailOutbox
 import DovetailTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ClaimCheckConsumerTests {
     private let store = FaultyStore()
     private let seen = Log<InvoiceScanned>()

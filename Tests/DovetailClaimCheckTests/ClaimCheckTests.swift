@@ -5,7 +5,7 @@ import DovetailCore
 import DovetailTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ClaimCheckTests {
     private let store = FaultyStore()
     private var claims: ClaimCheck { ClaimCheck(in: store) }

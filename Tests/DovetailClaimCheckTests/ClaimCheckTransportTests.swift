@@ -6,7 +6,7 @@ import DovetailTesting
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ClaimCheckTransportTests {
     private let store = FaultyStore()
     private let bus = InMemoryTransport()

@@ -7,7 +7,7 @@ import Foundation
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct FileBlobStoreTests {
     private let folder: TemporaryFolder
     private let time = VirtualTime()

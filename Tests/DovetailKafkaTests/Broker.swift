@@ -21,7 +21,7 @@
             handoverTime: Duration = .seconds(5), options: [String: String] = [:], runtime: Runtime? = nil
         ) throws -> KafkaTransport {
             let quick = [
-                "session.timeout.ms": "6000", "heartbeat.interval.ms": "200",
+                "session.timeout.ms": "6000", "max.poll.interval.ms": "6000", "heartbeat.interval.ms": "200",
                 "topic.metadata.refresh.interval.ms": "2000",
             ]
             return try KafkaTransport(

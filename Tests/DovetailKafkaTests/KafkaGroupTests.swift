@@ -9,7 +9,7 @@
     @testable import DovetailKafka
 
     /// Groups of a cluster within the process, which deals with dead members and with generations as Kafka does.
-    @Suite(.serialized, .timeLimit(.minutes(3)))
+    @Suite(.serialized, .timeLimit(.minutes(10)))
     struct KafkaGroupTests {
         private let run = KafkaRun()
         private var topic: Topic { run.topic }

@@ -8,7 +8,7 @@
     @testable import DovetailKafka
 
     /// What a client of others reads of ours, and what we read of its.
-    @Suite(.serialized, .disabled(if: Interop.isMissing, Interop.whyMissing), .timeLimit(.minutes(2)))
+    @Suite(.serialized, .disabled(if: Interop.isMissing, Interop.whyMissing), .timeLimit(.minutes(10)))
     struct KafkaInteropTests {
         private let run = KafkaRun()
 

@@ -7,7 +7,7 @@
     @testable import DovetailKafka
 
     /// Members of groups of a real broker.
-    @Suite(.serialized, .disabled(if: Broker.isMissing, Broker.whyMissing), .timeLimit(.minutes(2)))
+    @Suite(.serialized, .disabled(if: Broker.isMissing, Broker.whyMissing), .timeLimit(.minutes(10)))
     struct KafkaSubscriptionTests {
         private let run = KafkaRun()
         private var topic: Topic { run.topic }

@@ -7,7 +7,7 @@ import DovetailTesting
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ReplicaRebuildTests {
     private func simulated(
         seed: UInt64 = 1, _ body: @escaping @Sendable (InMemoryTransport, InMemoryDatabase) async throws -> Void

@@ -6,7 +6,7 @@ import DovetailReplica
 import DovetailTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ReplicaSnapshotTests {
     typealias Item = EntitySnapshot<Customer>.Item
 

@@ -6,7 +6,7 @@ import DovetailReplica
 import DovetailTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ReplicaTests {
     private func consumer(of replica: Replica<InMemoryDatabase, Customer>, in world: TestWorld) -> Consumer {
         // Polling in between would be most of what happens in a month.

@@ -41,7 +41,7 @@
         }
     }
 
-    @Suite(.timeLimit(.minutes(3)))
+    @Suite(.timeLimit(.minutes(10)))
     struct OwnConnectionTests {
         private let patience = StoreCheckPatience(limit: .seconds(60))
 

@@ -39,7 +39,7 @@
         }
     }
 
-    @Suite(.timeLimit(.minutes(2)))
+    @Suite(.timeLimit(.minutes(10)))
     struct QueryPlanTests {
         /// Runs every verb of every store, so that every statement is seen.
         private func exercise(_ database: SQLDatabase<RecordingPool>) async throws {

@@ -8,7 +8,7 @@
     import Testing
 
     /// What the outbox does with lanes that cannot simply go on, beyond what every store is checked for.
-    @Suite(.timeLimit(.minutes(3)))
+    @Suite(.timeLimit(.minutes(10)))
     struct SQLOutboxTests {
         private let folder: TemporaryFolder
         private let time = ManualTime()

@@ -9,7 +9,7 @@
     @testable import DovetailSQL
 
     /// The transport in the tables of a database, on SQLite.
-    @Suite(.timeLimit(.minutes(2)))
+    @Suite(.timeLimit(.minutes(10)))
     struct SQLTransportTests {
         private typealias Bus = SQLTransport<SQLiteConnectionPool>
 

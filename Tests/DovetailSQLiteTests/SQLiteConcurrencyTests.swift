@@ -18,7 +18,7 @@
 
     private struct Oops: Error {}
 
-    @Suite(.timeLimit(.minutes(2)))
+    @Suite(.timeLimit(.minutes(10)))
     struct SQLiteConcurrencyTests {
         let folder: TemporaryFolder
 

@@ -20,7 +20,7 @@
         }
     }
 
-    @Suite(.timeLimit(.minutes(3)))
+    @Suite(.timeLimit(.minutes(10)))
     struct SQLiteConformanceTests {
         @Test("SQLite: the database conforms", arguments: DatabaseCheck.allCases)
         func database(_ promise: DatabaseCheck) async throws {
@@ -54,7 +54,7 @@
     }
 
     /// What depends on time, by the clock of SQLite itself; spans are longer than a dozen commits take on a busy machine.
-    @Suite(.timeLimit(.minutes(3)))
+    @Suite(.timeLimit(.minutes(10)))
     struct SQLiteClockTests {
         private let patience = StoreCheckPatience(span: .seconds(4), slack: .milliseconds(200), limit: .seconds(60))
 

@@ -16,7 +16,7 @@
         return Envelope(attributes, payload: Bytes(id.utf8))
     }
 
-    @Suite(.timeLimit(.minutes(2)))
+    @Suite(.timeLimit(.minutes(10)))
     struct SQLiteDatabaseTests {
         let folder: TemporaryFolder
 

@@ -8,7 +8,7 @@
     import Foundation
     import Testing
 
-    @Suite(.timeLimit(.minutes(2)))
+    @Suite(.timeLimit(.minutes(10)))
     struct SQLiteFileTests {
         let folder: TemporaryFolder
 

@@ -93,7 +93,7 @@
         }
     }
 
-    @Suite(.timeLimit(.minutes(3)))
+    @Suite(.timeLimit(.minutes(10)))
     struct SQLiteProcessTests {
         let folder: TemporaryFolder
 

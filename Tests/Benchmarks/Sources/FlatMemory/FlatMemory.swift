@@ -62,12 +62,13 @@ struct FlatMemory {
     private static func peakBytes() -> Int {
         var usage = rusage()
         #if canImport(Glibc)
-            getrusage(RUSAGE_SELF, &usage)
+            getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
             return usage.ru_maxrss * 1024
         #elseif canImport(Musl)
             getrusage(RUSAGE_SELF, &usage)
             return Int(usage.ru_maxrss) * 1024
         #else
+            // In bytes there.
             getrusage(RUSAGE_SELF, &usage)
             return usage.ru_maxrss
         #endif
@@ -102,7 +103,7 @@ private struct Stream: AsyncSequence {
 
         mutating func next() async -> Bytes? {
             guard left > 0 else { return nil }
-            let size = min(left, 256 << 10)
+            let size = Swift.min(left, 256 << 10)
             left -= size
             number &+= 1
             return Bytes(repeating: number, count: size)
