@@ -162,6 +162,22 @@ struct IsolatedExecutorTests {
         await executor.shutdown()
     }
 
+    @Test("Work that was let in before a shutdown has its threads until it ends")
+    func letsWorkEnd() async throws {
+        let executor = try IsolatedExecutor("letin", threads: 1)
+        #expect(executor.pool.begin())
+        executor.pool.stop()
+        // Time enough for a thread that ends too early to be gone.
+        for _ in 0..<5000 { await Task.yield() }
+        let name = await Task(executorPreference: executor) { threadName() }.value
+        #if os(Linux)
+            #expect(name == "letin-1")
+        #endif
+        #expect(!executor.pool.begin())
+        executor.pool.end()
+        await executor.shutdown()
+    }
+
     @Test("A task that still prefers the executor after its shutdown is not lost")
     func jobsAfterShutdown() async throws {
         let executor = try IsolatedExecutor("late", threads: 1)
