@@ -74,6 +74,8 @@ struct IsolatedExecutorTests {
                 }
             }
             while executor.snapshot().waiting < 10 { await Task.yield() }
+            // Both threads have begun, or the first could do all the work once it may go on.
+            while gauge.current < 2 { await Task.yield() }
             let error = await code { try await executor.run {} }
             #expect(error == .queueFull)
             for _ in 0..<12 { gate.signal() }
