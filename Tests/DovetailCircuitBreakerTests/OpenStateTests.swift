@@ -135,6 +135,8 @@ struct OpenStateTests {
         let rig = Rig(Self.settings)
         rig.breaker.open(for: .seconds(100))
         #expect(rig.breaker.snapshot().retryAfter == .seconds(100))
+        // Not one of the openings by which waits grow.
+        #expect(rig.breaker.snapshot().openings == 0)
         rig.time.advance(by: .seconds(100))
         #expect(rig.run("FF") == 1)
         #expect(rig.breaker.snapshot().retryAfter == .seconds(10))
