@@ -95,6 +95,28 @@
             #expect(ids(try await member.claim(atMost: 20).deliveries) == (21...40).map(String.init))
         }
 
+        @Test("What was claimed while the member left goes to another at once")
+        func aClaimWhileLeaving() async throws {
+            let bus = try await bus()
+            let leaving = try await bus.subscribe(to: ["orders"], as: "payments")
+            let other = try await bus.subscribe(to: ["orders"], as: "payments")
+            try await publish([message("1", key: "a"), message("2")], on: bus)
+            await leaving.close()
+            #expect(try await leaving.claim(atMost: 10).deliveries.isEmpty)
+            #expect(Set(ids(try await other.claim(atMost: 10).deliveries)) == ["1", "2"])
+        }
+
+        @Test("A group that comes back is handed what it has not read, and nothing again")
+        func aReturningGroup() async throws {
+            let bus = try await bus()
+            let member = try await bus.subscribe(to: ["orders"], as: "payments")
+            try await publish([message("1", key: "a"), message("2", key: "a")], on: bus)
+            try await member.settle(try await member.next(atMost: 1).map { .acknowledge($0.id) })
+            await member.close()
+            let again = try await bus.subscribe(to: ["orders"], as: "payments")
+            #expect(ids(try await again.claim(atMost: 10).deliveries) == ["2"])
+        }
+
         @Test("Messages survive the program, and reach one that opens the file later")
         func messagesSurvive() async throws {
             let path = folder.file("bus.db")
