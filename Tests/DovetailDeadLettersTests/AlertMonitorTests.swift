@@ -15,11 +15,15 @@ struct AlertMonitorTests {
         let alerts = Log<DeadLetterAlert>()
         let failures: Mutex<Int>
 
-        init(failing count: Int = 0) {
+        private let delay: Duration
+
+        init(failing count: Int = 0, after delay: Duration = .zero) {
             failures = Mutex(count)
+            self.delay = delay
         }
 
         func send(_ alert: DeadLetterAlert) async throws {
+            try await Runtime.current.time.sleep(for: delay)
             let fails = failures.withLock { left in
                 defer { left = max(0, left - 1) }
                 return left > 0
@@ -116,7 +120,8 @@ struct AlertMonitorTests {
 
     @Test(arguments: .simulated(seeds: 20))
     func manyMonitorsRaiseOneAlert(world: TestWorld) async throws {
-        let pager = Pager()
+        // Slow enough for the others to look meanwhile.
+        let pager = Pager(after: .seconds(20))
         let monitor = monitor(world, pager)
         try await world.run(monitor, monitor, monitor) {
             try await world.letters.capture([letter("1")])
