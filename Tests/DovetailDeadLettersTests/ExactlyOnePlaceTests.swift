@@ -12,7 +12,7 @@ import Testing
 /// How much of it is tried: with `DOVETAIL_DEAD_LETTER_SEEDS=1000`, ten thousand messages for each of a thousand seeds.
 private enum Scale {
     static let seeds = ProcessInfo.processInfo.environment["DOVETAIL_DEAD_LETTER_SEEDS"].flatMap { Int($0) }
-    static let messages = seeds == nil ? 500 : 10_000
+    static let messages = seeds == nil ? 400 : 10_000
 }
 
 @Suite(.timeLimit(.minutes(600)))
@@ -85,7 +85,7 @@ struct ExactlyOnePlaceTests {
     @Test(
         "Under faults and crashes every message is handled once or is one dead letter, with the right reason",
         arguments: .simulated(
-            seeds: Scale.seeds ?? 6,
+            seeds: Scale.seeds ?? 4,
             faults: TransportFaults(publishFails: 0.05, duplicate: 0.05, delay: 0.05, reorder: 0.05, lose: 0.02),
             // Not so many that a message is taken for the cause of the crashes.
             crashes: CrashPlan(atEffects: 0.003, most: 12), limits: Simulation.Limits(jobs: 50_000_000)))

@@ -67,7 +67,7 @@
     #if os(Linux)
         /// How many letters: with `DOVETAIL_REDRIVE_LETTERS=100000`, a hundred thousand.
         private let letterCount =
-            ProcessInfo.processInfo.environment["DOVETAIL_REDRIVE_LETTERS"].flatMap { Int($0) } ?? 3000
+            ProcessInfo.processInfo.environment["DOVETAIL_REDRIVE_LETTERS"].flatMap { Int($0) } ?? 1000
 
         @Suite(.timeLimit(.minutes(60)))
         struct RedriveKillTests {
@@ -90,7 +90,7 @@
                     try await letters.capture((start..<min(start + 1000, letterCount)).map { letter($0) })
                 }
                 // Slow enough for some kills, whatever the machine.
-                let rate = max(1000, letterCount / 6)
+                let rate = max(500, letterCount / 6)
                 let job = try await letters.redrive(RedriveRequest(lettersPerSecond: rate, batchSize: 50))
                 var done = job
                 var kills = 0
@@ -98,7 +98,7 @@
                     let peer = try Peer("redrive", path)
                     let before = done.redriven
                     // Killed at another moment each time, but never before it has done something.
-                    let moment = Duration.milliseconds(20 + (kills * 37) % 150)
+                    let moment = Duration.milliseconds(20 + (kills * 97) % 400)
                     for _ in 0..<2000 where done.state.isActive && done.redriven == before {
                         try await SystemTime().sleep(for: .milliseconds(10))
                         done = try await letters.redriveJob(job.id)
