@@ -5,14 +5,15 @@ import DovetailCore
 import DovetailDeadLetters
 import DovetailIdempotency
 import DovetailSimulation
-import DovetailTesting
 import Foundation
 import Testing
 
-/// How much of it is tried: with `DOVETAIL_DEAD_LETTER_SEEDS=1000`, ten thousand messages for each of a thousand seeds.
+/// How much of it is tried: `DOVETAIL_DEAD_LETTER_SEEDS=1000` tries ten thousand messages for each of a thousand seeds.
 private enum Scale {
-    static let seeds = ProcessInfo.processInfo.environment["DOVETAIL_DEAD_LETTER_SEEDS"].flatMap { Int($0) }
-    static let messages = seeds == nil ? 400 : 10_000
+    private static let environment = ProcessInfo.processInfo.environment
+    static let isFull = environment["DOVETAIL_DEAD_LETTER_SEEDS"] != nil
+    static let seeds = UInt64(environment["DOVETAIL_DEAD_LETTER_SEEDS"] ?? "") ?? 4
+    static let messages = Int(environment["DOVETAIL_DEAD_LETTER_MESSAGES"] ?? "") ?? (isFull ? 10_000 : 400)
 }
 
 @Suite(.timeLimit(.minutes(600)))
@@ -66,51 +67,69 @@ struct ExactlyOnePlaceTests {
         .deadLettering(to: DeadLetterQueue(in: node.database))
     }
 
-    private static func envelope(_ number: Int, _ world: TestWorld) async throws -> Envelope<Bytes> {
-        let factory = EnvelopeFactory(source: "/shop", runtime: world.runtime)
+    private static func envelope(_ number: Int, at now: Timestamp) -> Envelope<Bytes> {
+        let isUnknown = Kind(number) == .unroutable
+        var attributes = EnvelopeAttributes(
+            id: MessageID("message \(number)"), source: "/shop",
+            type: isUnknown ? "shop.order.forgotten" : OrderPlaced.type,
+            topic: OrderPlaced.topic)
+        attributes.subject = String(number)
+        attributes.time = now
         // Few keys, so that many follow another one.
-        let order = OrderPlaced(number: number, key: number % 5 == 0 ? "" : "key \(number % 97)")
-        var envelope = try await factory.envelope(for: order)
-        envelope.attributes.subject = String(number)
-        switch Kind(number) {
-        case .schema: envelope.payload = Bytes(#"{"number":"many"}"#.utf8)
-        case .expired: envelope.attributes.expiry = envelope.attributes.time
-        case .unroutable: envelope.attributes.type = "shop.order.forgotten"
-        case .otherVersion: envelope.attributes.version = 7
-        default: break
+        if number % 5 != 0 { attributes.partitionKey = PartitionKey("key \(number % 97)") }
+        if Kind(number) == .expired { attributes.expiry = now }
+        if Kind(number) == .otherVersion { attributes.version = 7 }
+        let payload = Kind(number) == .schema ? #"{"number":"many"}"# : #"{"number":\#(number),"key":""}"#
+        return Envelope(attributes, payload: Bytes(payload.utf8))
+    }
+
+    /// Until each was confirmed once, so that many are stored more than once.
+    private static func publish(_ envelopes: [Envelope<Bytes>], on bus: InMemoryTransport) async throws {
+        var rest = envelopes
+        while !rest.isEmpty {
+            let results = try await bus.publish(rest)
+            rest = zip(rest, results).filter { $1.error != nil }.map(\.0)
         }
-        return envelope
+    }
+
+    private struct Outcome: Sendable {
+        let handled: [(key: String, count: Int)]
+        let letters: [DeadLetter]
+        let total: Int
     }
 
     @Test(
         "Under faults and crashes every message is handled once or is one dead letter, with the right reason",
-        arguments: .simulated(
-            seeds: Scale.seeds ?? 4,
-            faults: TransportFaults(publishFails: 0.05, duplicate: 0.05, delay: 0.05, reorder: 0.05, lose: 0.02),
-            // Not so many that a message is taken for the cause of the crashes.
-            crashes: CrashPlan(atEffects: 0.003, most: 12), limits: Simulation.Limits(jobs: 50_000_000)))
-    func everyMessageIsInOnePlace(world: TestWorld) async throws {
+        arguments: 0..<Scale.seeds)
+    func everyMessageIsInOnePlace(seed: UInt64) async throws {
+        let world = World(seed: seed, limits: Simulation.Limits(jobs: 100_000_000))
+        world.bus.setFaults(
+            TransportFaults(publishFails: 0.05, duplicate: 0.05, delay: 0.05, reorder: 0.05, lose: 0.02))
+        // Not so many that a message is taken for the cause of the crashes.
+        world.crashes = CrashPlan(atEffects: Scale.isFull ? 0.0005 : 0.003, most: 12)
         world.add("shop") { node in Self.consumer(node) }
-        try await world.run {
-            for number in 0..<Scale.messages { try await world.deliver(Self.envelope(number, world)) }
-            try await world.untilQuiet()
-            // The service's own database.
-            let database = world.database(named: "shop")
-            let handled = try await database.table("handled", of: Int.self).all()
-            let queue = DeadLetterQueue(in: database)
-            let letters = try await queue.list(limit: .max)
-            // Handled plus dead letters is published, and neither counts one twice.
-            #expect(handled.count + letters.count == Scale.messages)
-            #expect(handled.allSatisfy { $0.row == 1 })
-            let places = handled.map(\.key) + letters.compactMap { $0.envelope?.attributes.subject }
-            #expect(Set(places).count == Scale.messages)
-            for letter in letters {
-                let number = try #require(letter.envelope?.attributes.subject.flatMap { Int($0) })
-                #expect(
-                    letter.reason == Kind(number).reason, "\(number): \(letter.failure), \(letter.attempts) attempts")
+        let outcome = try await world.run {
+            for start in stride(from: 0, to: Scale.messages, by: 100) {
+                let numbers = start..<min(start + 100, Scale.messages)
+                try await Self.publish(numbers.map { Self.envelope($0, at: world.time.now()) }, on: world.bus)
             }
-            #expect(try await queue.counts().total == letters.count)
+            try await world.untilQuiet()
+            let database = world.database("shop")
+            let queue = DeadLetterQueue(in: database)
+            return Outcome(
+                handled: try await database.table("handled", of: Int.self).all().map { ($0.key, $0.row) },
+                letters: try await queue.list(limit: .max), total: try await queue.counts().total)
         }
-        #expect(world.world.incarnations(of: "shop") > 1)
+        // Handled plus dead letters is published, and neither counts one twice.
+        #expect(outcome.handled.count + outcome.letters.count == Scale.messages)
+        #expect(outcome.total == outcome.letters.count)
+        #expect(outcome.handled.allSatisfy { $0.count == 1 })
+        let places = outcome.handled.map(\.key) + outcome.letters.compactMap { $0.envelope?.attributes.subject }
+        #expect(Set(places).count == Scale.messages)
+        for letter in outcome.letters {
+            let number = try #require(letter.envelope?.attributes.subject.flatMap { Int($0) })
+            #expect(letter.reason == Kind(number).reason, "\(number): \(letter.failure), \(letter.attempts) attempts")
+        }
+        #expect(world.incarnations(of: "shop") > 1)
     }
 }

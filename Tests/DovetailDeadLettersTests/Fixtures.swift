@@ -68,15 +68,17 @@ final class ScriptedTransport: Transport {
     /// Is asked about each message of each call.
     private let answer: @Sendable (_ id: MessageID, _ call: Int) -> TransportError?
     private let isShort: Bool
+    private let delay: Duration
 
     var capabilities: TransportCapabilities { bus.capabilities }
 
     init(
-        _ bus: InMemoryTransport, isShort: Bool = false,
+        _ bus: InMemoryTransport, isShort: Bool = false, delay: Duration = .zero,
         _ answer: @escaping @Sendable (_ id: MessageID, _ call: Int) -> TransportError? = { _, _ in nil }
     ) {
         self.bus = bus
         self.isShort = isShort
+        self.delay = delay
         self.answer = answer
     }
 
@@ -96,6 +98,7 @@ final class ScriptedTransport: Transport {
                 results += try await bus.publish([envelope])
             }
         }
+        if delay > .zero { try await Runtime.current.time.sleep(for: delay) }
         return isShort ? results.dropLast() : results
     }
 

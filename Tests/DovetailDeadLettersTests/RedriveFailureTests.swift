@@ -140,6 +140,24 @@ struct RedriveFailureTests {
         }
     }
 
+    @Test func aRunThatWasNotHeardOfForTooLongWritesNothingMore() async throws {
+        let world = TestWorld()
+        try await world.run {
+            try await world.letters.capture((0..<10).map { letter("\($0)") })
+            let job = try await world.letters.redrive(RedriveRequest())
+            // It takes longer to publish than its lease lasts, and another one takes over meanwhile.
+            let slow = redriver(world, to: ScriptedTransport(world.bus, delay: .seconds(60))).looking(
+                lease: .seconds(10))
+            async let late = slow.run(job.id)
+            try await world.time.sleep(for: .seconds(20))
+            let done = try await redriver(world, to: ScriptedTransport(world.bus)).run(job.id)
+            #expect(done.state == .completed && done.redriven == 10)
+            // It learns that the redrive is over, and has counted nothing twice.
+            #expect(try await late == done)
+            #expect(try await world.letters.history(of: "message 3").count == 1)
+        }
+    }
+
     // MARK: Crashes
 
     @Test(

@@ -16,7 +16,7 @@ struct RedriveRun<DB: DeadLetterDatabase & TableDatabase, T: Transport>: Sendabl
 
     private var database: DB { queue.database }
 
-    /// Thrown when the redrive is not this run's any more, or has ended.
+    /// Thrown when the redrive has ended.
     private struct Over: Error {
         let job: RedriveJob
     }
@@ -77,7 +77,13 @@ struct RedriveRun<DB: DeadLetterDatabase & TableDatabase, T: Transport>: Sendabl
     ) async throws -> RedriveJob {
         let entry = try await queue.entry(of: id, in: tx)
         var job = entry.row
-        guard job.owner == owner, job.state.isActive else { throw Over(job: job) }
+        guard job.state.isActive else { throw Over(job: job) }
+        guard job.owner == owner else {
+            throw DeadLetterError(
+                .redriveClaimed,
+                "Another process has taken over the redrive \(id), since this one was not heard of for longer than its lease. "
+                    + "Raise the lease if this happens often.")
+        }
         job.leaseEnd = runtime.time.now() + settings.lease
         change(&job)
         try await queue.jobs.put(job, at: id, expecting: entry.version, in: tx)
