@@ -10,6 +10,7 @@ let rooms: [(name: String, uses: [String])] = [
     ("DovetailResilience", ["DovetailCore"]),
     ("DovetailOutbox", ["DovetailCore"]),
     ("DovetailIdempotency", ["DovetailCore", "DovetailConsumer"]),
+    ("DovetailDeadLetters", ["DovetailCore", "DovetailConsumer"]),
     ("DovetailClaimCheck", ["DovetailCore"]),
     ("DovetailReplica", ["DovetailCore", "DovetailConsumer"]),
     ("DovetailCircuitBreaker", ["DovetailCore", "DovetailResilience"]),
@@ -26,7 +27,8 @@ let rooms: [(name: String, uses: [String])] = [
         "Dovetail",
         [
             "DovetailCore", "DovetailConsumer", "DovetailResilience", "DovetailOutbox", "DovetailIdempotency",
-            "DovetailClaimCheck", "DovetailReplica", "DovetailCircuitBreaker", "DovetailBulkhead",
+            "DovetailDeadLetters", "DovetailClaimCheck", "DovetailReplica", "DovetailCircuitBreaker",
+            "DovetailBulkhead",
         ]
     ),
     ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
@@ -47,6 +49,10 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailResilienceTests", ["DovetailCore", "DovetailResilience", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailOutboxTests", ["DovetailOutbox", "DovetailTesting"]),
     ("DovetailIdempotencyTests", ["DovetailIdempotency", "DovetailTesting"]),
+    (
+        "DovetailDeadLettersTests",
+        ["DovetailDeadLetters", "DovetailConsumer", "DovetailIdempotency", "DovetailOutbox", "DovetailTesting"]
+    ),
     ("DovetailClaimCheckTests", ["DovetailClaimCheck", "DovetailConsumer", "DovetailOutbox", "DovetailTesting"]),
     ("DovetailReplicaTests", ["DovetailReplica", "DovetailConsumer", "DovetailTesting"]),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
@@ -67,6 +73,7 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     ),
     ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
     ("ActivityFeed", ["Dovetail", "DovetailSimulation"], []),
+    ("DeadLetterDesk", ["Dovetail", "DovetailSQL", "DovetailSQLite"], []),
     ("StreamingFallback", ["Dovetail", "DovetailSimulation"], []),
 ]
 

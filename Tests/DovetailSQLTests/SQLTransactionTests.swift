@@ -238,7 +238,7 @@ private func message(_ id: String) -> Envelope<Bytes> {
         let database = SQLDatabase(ScriptedPool(connection: connection))
         let error = await #expect(throws: DatabaseError.self) { try await database.open() }
         #expect(error?.code == .incompatibleSchema)
-        #expect(error?.message.contains("version 7") == true && error?.message.contains("up to 1") == true)
+        #expect(error?.message.contains("version 7") == true && error?.message.contains("up to 2") == true)
         #expect(connection.texts.last == "ROLLBACK" && !connection.texts.contains { $0.contains("CREATE INDEX") })
     }
 

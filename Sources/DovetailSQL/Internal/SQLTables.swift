@@ -21,6 +21,10 @@ struct SQLTables: Sendable {
     var waitingLanes: String { name("waiting_lanes") }
     var waiting: String { name("waiting") }
     var deadLetters: String { name("dead_letters") }
+    /// How many dead letters there are of each kind.
+    var deadLetterGroups: String { name("dead_letter_groups") }
+    /// What is remembered of dead letters that left.
+    var deadLetterRecords: String { name("dead_letter_records") }
     var busMessages: String { name("bus_messages") }
     /// Which groups read which topics.
     var busGroups: String { name("bus_groups") }
