@@ -12,6 +12,7 @@ let rooms: [(name: String, uses: [String])] = [
     ("DovetailIdempotency", ["DovetailCore", "DovetailConsumer"]),
     ("DovetailClaimCheck", ["DovetailCore"]),
     ("DovetailReplica", ["DovetailCore", "DovetailConsumer"]),
+    ("DovetailSaga", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
     ("DovetailCircuitBreaker", ["DovetailCore", "DovetailResilience"]),
     ("DovetailBulkhead", ["DovetailCore", "DovetailResilience"]),
     ("DovetailSimulation", ["DovetailCore", "DovetailConsumer"]),
@@ -26,7 +27,7 @@ let rooms: [(name: String, uses: [String])] = [
         "Dovetail",
         [
             "DovetailCore", "DovetailConsumer", "DovetailResilience", "DovetailOutbox", "DovetailIdempotency",
-            "DovetailClaimCheck", "DovetailReplica", "DovetailCircuitBreaker", "DovetailBulkhead",
+            "DovetailClaimCheck", "DovetailReplica", "DovetailSaga", "DovetailCircuitBreaker", "DovetailBulkhead",
         ]
     ),
     ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
@@ -49,6 +50,7 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailIdempotencyTests", ["DovetailIdempotency", "DovetailTesting"]),
     ("DovetailClaimCheckTests", ["DovetailClaimCheck", "DovetailConsumer", "DovetailOutbox", "DovetailTesting"]),
     ("DovetailReplicaTests", ["DovetailReplica", "DovetailConsumer", "DovetailTesting"]),
+    ("DovetailSagaTests", ["DovetailSaga", "DovetailTesting"]),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
