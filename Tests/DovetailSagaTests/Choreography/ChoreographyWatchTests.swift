@@ -267,6 +267,68 @@ struct ChoreographyWatchTests {
         }
     }
 
+    @Test func aStallIsNotRaisedAgainWhenSomethingElseComes() async throws {
+        let flow = Choreography("side by side", eachHopWithin: .seconds(10)) {
+            Hop("orders").emits(OrderPlaced.self)
+            Hop("payments", on: OrderPlaced.self).emits(PaymentSucceeded.self)
+            Hop("inventory", on: OrderPlaced.self).emits(StockReserved.self)
+            Hop("orders", on: PaymentSucceeded.self, StockReserved.self).ends("confirmed")
+        }
+        let world = TestWorld()
+        let told = Log<ConversationAlert>()
+        let watch = watch(world, flow, told: told)
+        try await world.run(watch) {
+            try await world.deliver(OrderPlaced(), options: options("c"))
+            try await world.advance(by: .seconds(11))
+            #expect(Set(told.all.map(\.stall.participant)) == ["payments", "inventory"])
+            try await world.deliver(StockReserved(), options: options("c"))
+            try await world.advance(by: .seconds(60))
+            #expect(told.all.map(\.kind) == [.stalled, .stalled, .resolved])
+            #expect(try await watch.conversation("c")?.state == .stalled)
+        }
+    }
+
+    @Test func anEventThatSeveralHopsEmitCountsForTheOneThatItsCauseSetOff() async throws {
+        let flow = Choreography("twice", eachHopWithin: .seconds(10)) {
+            Hop("orders").emits(OrderPlaced.self, needsUndo: false)
+            Hop("payments", on: OrderPlaced.self).fails(PaymentFailed.self)
+            Hop("inventory", on: OrderPlaced.self).fails(StockRejected.self)
+            Hop("payments", on: PaymentFailed.self).emits(OrderExpired.self)
+            Hop("inventory", on: StockRejected.self).emits(OrderExpired.self)
+            Hop("orders", on: OrderExpired.self).ends("expired")
+        }
+        let world = TestWorld()
+        let told = Log<ConversationAlert>()
+        try await world.run(watch(world, flow, told: told)) {
+            try await world.deliver(OrderPlaced(), options: options("c"))
+            let failed = try await world.deliver(PaymentFailed(), options: options("c"))
+            try await world.deliver(StockRejected(), options: options("c"))
+            var envelope = try await EnvelopeFactory(source: "/payments").envelope(
+                for: OrderExpired(), options: options("c"))
+            envelope.causationID = failed
+            try await world.deliver(envelope)
+            try await world.advance(by: .seconds(60))
+            #expect(told.all.map(\.stall.after) == [[StockRejected.type]])
+        }
+    }
+
+    @Test func aRoundThatDoesNotBeginAgainIsLate() async throws {
+        let flow = Choreography("again", eachHopWithin: .seconds(10)) {
+            Hop("orders").emits(OrderPlaced.self, needsUndo: false)
+            Hop("payments", on: OrderPlaced.self).emits(PaymentSucceeded.self).fails(PaymentFailed.self)
+            Hop("orders", on: PaymentFailed.self).emits(OrderPlaced.self)
+            Hop("orders", on: PaymentSucceeded.self).ends("paid")
+        }
+        let world = TestWorld()
+        let told = Log<ConversationAlert>()
+        try await world.run(watch(world, flow, told: told)) {
+            try await world.deliver(OrderPlaced(), options: options("c"))
+            try await world.deliver(PaymentFailed(), options: options("c"))
+            try await world.advance(by: .seconds(60))
+            #expect(told.all.map(\.stall.after) == [[PaymentFailed.type]])
+        }
+    }
+
     // MARK: Bounds
 
     @Test func aConversationThatGoesRoundForEverIsKeptUpToABound() async throws {

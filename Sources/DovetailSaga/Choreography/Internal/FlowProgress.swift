@@ -26,15 +26,18 @@ struct FlowProgress {
 
     init(_ messages: [Conversation.Message], in flow: Choreography) {
         let kinds = Dictionary(messages.map { ($0.id, FlowEvent.Key($0)) }, uniquingKeysWith: { first, _ in first })
+        let beginnings = flow.hops.filter(\.isBeginning).flatMap(\.emissions)
         for hop in flow.hops where !hop.isObserver {
             let keys = Set(hop.inputs.map { FlowEvent.Key($0.type, $0.version) })
             func count(_ event: FlowEvent) -> Int {
                 let key = FlowEvent.Key(event.type, event.version)
                 return messages.count { message in
                     guard FlowEvent.Key(message) == key else { return false }
+                    guard !hop.isBeginning, hop.deadline == nil else { return true }
+                    // What names no cause came from a beginning, where there is one that it can come from.
+                    guard let cause = message.cause else { return !beginnings.contains(event) }
                     // What is known to have been caused by something else came from another hop.
-                    guard hop.deadline == nil, let cause = message.cause.flatMap({ kinds[$0] }) else { return true }
-                    return keys.contains(cause)
+                    return kinds[cause].map(keys.contains) ?? true
                 }
             }
             let arrivals = hop.isBeginning || hop.deadline != nil ? [] : Self.arrivals(of: hop, in: messages)
