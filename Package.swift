@@ -70,6 +70,7 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
     ("ActivityFeed", ["Dovetail", "DovetailSimulation"], []),
     ("StreamingFallback", ["Dovetail", "DovetailSimulation"], []),
+    ("CheckoutChoreography", ["Dovetail", "DovetailSimulation"], []),
 ]
 
 let package = Package(

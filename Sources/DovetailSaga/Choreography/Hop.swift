@@ -178,6 +178,23 @@ extension Hop {
     }
 }
 
+extension Hop: CustomStringConvertible {
+    /// The hop in one line, such as `payments on OrderPlaced: PaymentSucceeded, or fails with PaymentFailed`.
+    public var description: String {
+        let undoing = undone.isEmpty ? [] : ["undoes \(undone.labels("and"))"]
+        let results = outcomes.map { outcome in
+            let events = outcome.events.labels("and")
+            return switch outcome {
+            case .success: events
+            case .failure: "fails with \(events)"
+            case .end(let name, let emitted): "ends: \(name)" + (emitted.isEmpty ? "" : " with \(events)")
+            }
+        }
+        let parts = undoing + (results.isEmpty ? [] : [results.joined(separator: ", or ")])
+        return parts.isEmpty ? title : "\(title): \(parts.joined(separator: "; "))"
+    }
+}
+
 extension [FlowEvent] {
     /// The events in words, such as `A, B or C`.
     func labels(_ word: String) -> String { map(\.label).joined(inWords: word) }
