@@ -110,7 +110,7 @@ final class Log<Element: Sendable>: Sendable {
 }
 
 /// Keeps every event.
-final class EventLog: Instrument {
+final class HeardEvents: Instrument {
     private let all = Log<any InstrumentEvent>()
 
     func record<E: InstrumentEvent>(_ event: E) { all.add(event) }

@@ -66,7 +66,7 @@ struct ChoreographyWatchTests {
     // MARK: Stalling
 
     @Test func aStallIsRaisedOnTimeOnceAndResolvedWhenTheHopComes() async throws {
-        let events = EventLog()
+        let events = HeardEvents()
         let world = TestWorld(instrument: events)
         let told = Log<ConversationAlert>()
         let watch = watch(world, told: told)
@@ -113,7 +113,7 @@ struct ChoreographyWatchTests {
     }
 
     @Test func withoutAnybodyToTellTheInstrumentIsToldOnce() async throws {
-        let events = EventLog()
+        let events = HeardEvents()
         let world = TestWorld(instrument: events)
         let watch = ChoreographyWatch(checkout, on: world.bus, in: world.database)
         try await world.run(watch) {

@@ -170,7 +170,7 @@ struct ParticipantTests {
     }
 
     @Test func anUnmatchedEventIsIgnoredWhereItIsDeclaredSo() async throws {
-        let events = EventLog()
+        let events = HeardEvents()
         let world = TestWorld(instrument: events)
         let reminders = Reminders(database: world.database, unmatched: .ignore)
         try await world.run(part(reminders, world)) {
@@ -218,7 +218,7 @@ struct ParticipantTests {
     }
 
     @Test func aLateEventIsIgnoredWhereItIsDeclaredSo() async throws {
-        let events = EventLog()
+        let events = HeardEvents()
         let world = TestWorld(instrument: events)
         let reminders = Reminders(database: world.database, late: .ignore)
         try await world.run(part(reminders, world)) {
@@ -270,7 +270,7 @@ struct ParticipantTests {
     }
 
     @Test func aCancelledDeadlineChangesNothing() async throws {
-        let events = EventLog()
+        let events = HeardEvents()
         let world = TestWorld(instrument: events)
         let reminders = Reminders(database: world.database)
         try await world.run(part(reminders, world)) {
@@ -285,7 +285,7 @@ struct ParticipantTests {
     }
 
     @Test func aDeadlineThatIsSetAnewPassesOnceAtItsNewTime() async throws {
-        let events = EventLog()
+        let events = HeardEvents()
         let world = TestWorld(instrument: events)
         let reminders = Reminders(database: world.database)
         try await world.run(part(reminders, world)) {
@@ -301,7 +301,7 @@ struct ParticipantTests {
     }
 
     @Test func aDeadlineOfAnEndedConversationChangesNothing() async throws {
-        let events = EventLog()
+        let events = HeardEvents()
         let world = TestWorld(instrument: events)
         let reminders = Reminders(database: world.database)
         try await world.run(part(reminders, world)) {
