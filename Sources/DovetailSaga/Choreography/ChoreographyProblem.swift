@@ -10,7 +10,7 @@ public struct ChoreographyProblem: Sendable, Hashable, CustomStringConvertible {
     public struct Kind: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String, Sendable {
             case noBeginning, noEnd, duplicateHop, tooLarge
-            case unreadEvent, neverEmitted, unreachableHop, deadEnd, endlessCycle
+            case unreadEvent, neverEmitted, unsetDeadline, unreachableHop, deadEnd, endlessCycle
             case uncompensated, foreignUndo, undoesNothing, conflictingEnds
             case undeclaredReaction, missingReaction, unknownParticipant, undeclaredHop
         }
@@ -33,6 +33,9 @@ public struct ChoreographyProblem: Sendable, Hashable, CustomStringConvertible {
 
         /// A hop waits for an event that nobody emits.
         public static let neverEmitted = Kind(base: .neverEmitted)
+
+        /// A deadline is set with an event that its participant neither reads nor emits.
+        public static let unsetDeadline = Kind(base: .unsetDeadline)
 
         /// No way through comes to a hop.
         public static let unreachableHop = Kind(base: .unreachableHop)

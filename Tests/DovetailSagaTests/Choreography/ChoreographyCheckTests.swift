@@ -80,6 +80,17 @@ struct ChoreographyCheckTests {
         #expect(kinds(rootless) == [.noBeginning, .neverEmitted])
     }
 
+    @Test func aDeadlineIsSetWithAnEventThatItsParticipantKnows() throws {
+        let flow = checkout {
+            Hop("inventory", deadline: "slow", after: PaymentRefunded.self).ends("slow")
+        }
+        let problem = try #require(flow.problems().first { $0.kind == .unsetDeadline })
+        #expect(problem.participants == ["inventory"])
+        #expect(problem.message.contains("the deadline 'slow' after PaymentRefunded, which it neither reads nor emits"))
+        let own = checkout { Hop("payments", deadline: "slow", after: PaymentSucceeded.self).ends("confirmed") }
+        #expect(!kinds(own).contains(.unsetDeadline))
+    }
+
     // MARK: Ways
 
     @Test func aWayThatStopsBeforeAnEndIsNamed() throws {

@@ -6,6 +6,8 @@ import DovetailCore
 extension ChoreographyWatch {
     /// The most conversations that are looked at between two looks at the clock.
     private static var batch: Int { 100 }
+    /// The most that are told of at the same time.
+    private static var atOnce: Int { 16 }
 
     var conversations: Table<DB, WatchedConversation> { Table("watch.\(flow.name)", in: database) }
     /// Conversations by the time at which to look at them.
@@ -49,9 +51,13 @@ extension ChoreographyWatch {
             let page = try await database.withReadTransaction { tx in try await due.scan(limit: Self.batch, in: tx) }
             let latest = TimeKey.digits(of: now)
             let names = page.prefix { $0.key.prefix(latest.count) <= latest }
-            for entry in names {
-                try Task.checkCancellation()
-                try await look(at: entry.row.conversation, because: entry.key)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for (number, entry) in names.enumerated() {
+                    // One that takes its time to be told does not make the others late.
+                    if number >= Self.atOnce { try await group.next() }
+                    group.addTask { try await look(at: entry.row.conversation, because: entry.key) }
+                }
+                try await group.waitForAll()
             }
             guard names.count < page.count || page.count == Self.batch else { return nil }
             if names.count < page.count {
@@ -136,10 +142,13 @@ extension ChoreographyWatch {
             }
             conversation.dueKey = key
         }
-        if conversation.isStalled {
-            try await stalledNames.put(WatchedName(conversation: id), at: id.rawValue, in: tx)
-        } else {
-            try await stalledNames.delete(id.rawValue, in: tx)
+        if conversation.isStalled != conversation.isListed {
+            conversation.isListed = conversation.isStalled
+            if conversation.isListed {
+                try await stalledNames.put(WatchedName(conversation: id), at: id.rawValue, in: tx)
+            } else {
+                try await stalledNames.delete(id.rawValue, in: tx)
+            }
         }
         try await conversations.put(conversation, at: id.rawValue, expecting: version, in: tx)
     }

@@ -11,6 +11,7 @@ struct FlowCheck {
     static func problems(of flow: Choreography) -> [ChoreographyProblem] {
         var check = FlowCheck(flow: flow)
         check.checkHops()
+        check.checkDeadlines()
         check.checkEvents()
         check.checkUndoing()
         check.checkWays()
@@ -59,6 +60,19 @@ struct FlowCheck {
                         + "`Hop(\"\(hop.participant)\", observes: …)`.",
                     participants: [hop.participant], events: hop.inputs)
             }
+        }
+    }
+
+    private mutating func checkDeadlines() {
+        for hop in flow.hops {
+            guard case .deadline(let name, let event) = hop.trigger else { continue }
+            let own = flow.hops.filter { $0.participant == hop.participant && $0.deadline == nil }
+            guard !own.contains(where: { $0.inputs.contains(event) || $0.emissions.contains(event) }) else { continue }
+            report(
+                .unsetDeadline,
+                "\(hop.participant) is to set the deadline '\(name)' after \(event.label), which it neither reads nor emits. Name an "
+                    + "event that it does.",
+                participants: [hop.participant], events: [event])
         }
     }
 

@@ -79,6 +79,12 @@ struct ParticipantEngine<P: Participant>: Sendable {
         _ reaction: Reaction<P>, in conversation: String, _ context: MessageContext, _ tx: P.DB.Transaction,
         _ body: Body
     ) async throws {
+        guard !conversation.isEmpty else {
+            throw ChoreographyError(
+                .unmatchedEvent,
+                "\(reaction.trigger) names no conversation: what `by:` says of it is empty. Mend whoever published it, or say "
+                    + "another field.")
+        }
         guard let stored = try await rows.entry(conversation, in: tx) else {
             switch reaction.unmatched {
             case .ignore:

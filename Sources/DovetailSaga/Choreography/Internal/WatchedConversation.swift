@@ -5,7 +5,7 @@ import DovetailCore
 /// A conversation as the watch keeps it.
 struct WatchedConversation: Codable, Sendable {
     /// The most messages of one conversation that are kept, so that one that goes round for ever does not grow for ever.
-    static let mostMessages = 500
+    static let mostMessages = 200
 
     var messages: [Conversation.Message] = []
     var uncounted = 0
@@ -14,6 +14,8 @@ struct WatchedConversation: Codable, Sendable {
     var dueKey: String?
     /// Under which key a sweep finds it.
     var ageKey: String?
+    /// Whether it is in the list of those that have stalled.
+    var isListed = false
 
     /// - Returns: Whether the message is new.
     mutating func add(_ message: Conversation.Message) -> Bool {
