@@ -24,15 +24,17 @@ struct Payments: Participant {
     let database: InMemoryDatabase
     let flow: Choreography?
     let initialState = State()
-    /// The orders whose card is declined.
-    let declined: Set<String>
+    let gateway: CardGateway
     let givesBack: Bool
 
     var ledger: Table<InMemoryDatabase, LedgerEntry> { database.table("ledger", of: LedgerEntry.self) }
 
     var reactions: [Reaction<Self>] {
-        On(OrderPlaced.self) { state, order, effects in
-            if declined.contains(order.orderID) {
+        // Whoever is asked may be slow, so no transaction is open meanwhile.
+        On(OrderPlaced.self) { order, context in
+            try gateway.authorise(order.orderID, attempt: context.attempt)
+        } reacting: { state, order, isAccepted, effects in
+            guard isAccepted else {
                 effects.publish(PaymentFailed(orderID: order.orderID, reason: "The card was declined."))
                 effects.end()
                 return
@@ -56,5 +58,24 @@ struct Payments: Participant {
     ) async throws {
         let entry = LedgerEntry(orderID: orderID, kind: kind, cents: cents)
         try await ledger.put(entry, at: "\(orderID)/\(Runtime.current.makeUUID())", in: effects.transaction)
+    }
+}
+
+/// The company that moves the money: it declines some cards, and now and then it does not answer at first.
+struct CardGateway: Sendable {
+    let declined: Set<String>
+    let slow: Set<String>
+
+    /// Asks for the money of an order.
+    ///
+    /// - Returns: Whether the card was accepted.
+    /// - Throws: ``NoAnswer``.
+    func authorise(_ orderID: String, attempt: Int) throws -> Bool {
+        if attempt <= 2, slow.contains(orderID) { throw NoAnswer() }
+        return !declined.contains(orderID)
+    }
+
+    struct NoAnswer: Error, CustomStringConvertible {
+        var description: String { "The card gateway did not answer." }
     }
 }

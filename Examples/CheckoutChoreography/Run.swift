@@ -76,7 +76,8 @@ struct Run: Sendable {
         let givesBack = options.without != .compensation
         let orders = Orders(database: InMemoryDatabase(), flow: flow, awaitsRefund: givesBack)
         let payments = Payments(
-            database: InMemoryDatabase(), flow: flow, declined: plan.declined, givesBack: givesBack)
+            database: InMemoryDatabase(), flow: flow,
+            gateway: CardGateway(declined: plan.declined, slow: plan.slow), givesBack: givesBack)
         let inventory = Inventory(database: InMemoryDatabase(), flow: flow, outOfStock: plan.outOfStock)
         let watch = ChoreographyWatch(flow, on: bus, in: InMemoryDatabase()).alerting { [counter] in counter.told($0) }
         let parts = [
@@ -177,6 +178,8 @@ struct Part: Sendable {
 struct Plan: Sendable {
     var orders: [Order] = []
     var declined: Set<String> = []
+    /// The orders for whose cards the gateway does not answer at first.
+    var slow: Set<String> = []
     var outOfStock: Set<String> = []
 
     init(_ options: Options) {
@@ -187,6 +190,7 @@ struct Plan: Sendable {
             orders.append(Order(id: id, cents: 500 + number * 37 % 9000))
             if random.chance(options.decline) { declined.insert(id) }
             if random.chance(options.outOfStock) { outOfStock.insert(id) }
+            if random.chance(0.05) { slow.insert(id) }
         }
     }
 }

@@ -187,6 +187,7 @@
                 for _ in 0..<2 { group.addTask { try await watch().run() } }
                 for number in 0..<10 { try await order("o\(number)") }
                 try await until { told.value.count >= 10 }
+                try await until { try await database.table("watch.shop.due", of: NoState.self).all().isEmpty }
             }
             #expect(told.value.count == 10)
             #expect(told.value.allSatisfy { $0.kind == .stalled && $0.stall.participant == "payments" })

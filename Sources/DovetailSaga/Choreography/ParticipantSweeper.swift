@@ -64,40 +64,56 @@ extension Participant {
     public func sweep(endedBefore age: Duration, idleFor idle: Duration, limit: Int) async throws -> Int {
         let engine = ParticipantEngine(self)
         let now = Runtime.current.time.now()
-        let latest = TimeKey.digits(of: now)
-        var (count, isDone) = (0, false)
-        while !isDone, count < limit {
-            let size = limit - count
-            let page = try await database.withTransaction { tx in
-                var (forgotten, lookedAt) = (0, 0)
-                for entry in try await engine.ages.scan(limit: size, in: tx) {
-                    // It tells when to look, so those behind it need not be looked at either.
-                    guard entry.key.prefix(latest.count) <= latest else { break }
-                    lookedAt += 1
-                    let conversation = entry.row.conversation
-                    try await engine.ages.delete(entry.key, in: tx)
-                    guard let row = try await engine.rows.get(conversation, in: tx) else { continue }
-                    let over = row.over(ended: age, idle: idle)
-                    if TimeKey.digits(of: over) <= latest {
-                        try await engine.rows.delete(conversation, in: tx)
-                        forgotten += 1
-                    } else {
-                        try await engine.ages.put(entry.row, at: TimeKey.make(over, conversation), in: tx)
-                    }
+        var count = 0
+        for (prefix, latest) in [(ConversationAge.ended, now - age), (ConversationAge.open, now - idle)] {
+            var isDone = false
+            while !isDone, count < limit {
+                let size = limit - count
+                let (forgotten, lookedAt) = try await database.withTransaction { tx in
+                    try await engine.sweep(prefix, until: latest, limit: size, in: tx)
                 }
-                return (forgotten, lookedAt)
+                count += forgotten
+                isDone = lookedAt < size
             }
-            count += page.0
-            isDone = page.1 < size
         }
         return count
     }
 }
 
+extension ParticipantEngine {
+    /// Forgets the first conversations of a list that are old enough, and moves those of which something was heard since.
+    fileprivate func sweep(
+        _ prefix: String, until latest: Timestamp, limit: Int, in tx: P.DB.Transaction
+    ) async throws -> (forgotten: Int, lookedAt: Int) {
+        var (forgotten, lookedAt) = (0, 0)
+        let last = prefix + TimeKey.digits(of: latest)
+        for entry in try await ages.scan(prefix: prefix, limit: limit, in: tx) {
+            guard entry.key.prefix(last.count) <= last else { break }
+            lookedAt += 1
+            let conversation = entry.row.conversation
+            try await ages.delete(entry.key, in: tx)
+            guard let stored = try await rows.entry(conversation, in: tx), stored.row.ageKey == entry.key else {
+                continue
+            }
+            let age = prefix + TimeKey.make(stored.row.lastHeard, conversation)
+            if age.prefix(last.count) <= last {
+                try await rows.delete(conversation, in: tx)
+                forgotten += 1
+            } else {
+                var row = stored.row
+                row.ageKey = age
+                try await ages.put(entry.row, at: age, in: tx)
+                // An event may be handled meanwhile where transactions run side by side; then this is left to the next round.
+                try await rows.put(row, at: conversation, expecting: stored.version, in: tx)
+            }
+        }
+        return (forgotten, lookedAt)
+    }
+}
+
 extension ConversationRow {
-    /// When it may be forgotten.
-    fileprivate func over(ended age: Duration, idle: Duration) -> Timestamp {
-        if let endedAt { return endedAt + age }
-        return ([touchedAt] + deadlines.values.map(\.due)).reduce(touchedAt) { max($0, $1) } + idle
+    /// When it ended; or when something was last heard of it, or is to be, which a deadline is.
+    fileprivate var lastHeard: Timestamp {
+        endedAt ?? deadlines.values.map(\.due).reduce(touchedAt) { max($0, $1) }
     }
 }

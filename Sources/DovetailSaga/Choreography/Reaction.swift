@@ -57,7 +57,7 @@ enum ReactionTrigger: Sendable, Hashable, CustomStringConvertible {
 ///
 /// The closure is given the state of the conversation to change, and the ``Effects`` to say what is to happen. It runs in a
 /// transaction and may run again if that is rolled back, so it must have no effects but those. To ask somebody outside, such as a
-/// payment gateway, ask before: with a route of your own and `Idempotency.replay`, whose answer is then an event.
+/// payment gateway, use a reaction that asks before: ``init(_:from:by:unmatched:late:_:reacting:)``.
 public struct Reaction<P: Participant>: Sendable {
     /// Reacts to an event.
     public typealias Body<E> = @Sendable (inout P.State, E, inout Effects<P.DB>) async throws -> Void
@@ -69,6 +69,17 @@ public struct Reaction<P: Participant>: Sendable {
     let route: (@Sendable (ParticipantEngine<P>, Reaction) -> DovetailConsumer.On)?
     /// Reacts to a deadline.
     let atDeadline: (@Sendable (inout P.State, inout Effects<P.DB>) async throws -> Void)?
+
+    init(
+        trigger: ReactionTrigger, unmatched: UnmatchedEvents, late: LateEvents,
+        route: @escaping @Sendable (ParticipantEngine<P>, Reaction) -> DovetailConsumer.On
+    ) {
+        self.trigger = trigger
+        self.unmatched = unmatched
+        self.late = late
+        self.route = route
+        atDeadline = nil
+    }
 
     /// Reacts to an event.
     ///
@@ -88,11 +99,7 @@ public struct Reaction<P: Participant>: Sendable {
         late: LateEvents = .park,
         _ body: @escaping Body<E>
     ) {
-        trigger = .event(FlowEvent(event))
-        self.unmatched = unmatched
-        self.late = late
-        atDeadline = nil
-        route = { engine, reaction in
+        self.init(trigger: .event(FlowEvent(event)), unmatched: unmatched, late: late) { engine, reaction in
             DovetailConsumer.On(event, from: topic, once: engine.database, retention: engine.retention) {
                 event, context, tx in
                 let id = conversation?(event) ?? context.correlationID.rawValue
@@ -122,11 +129,7 @@ public struct Reaction<P: Participant>: Sendable {
         late: LateEvents = .park,
         _ body: @escaping Body<Older.Lifted>
     ) {
-        trigger = .event(FlowEvent(newer))
-        self.unmatched = unmatched
-        self.late = late
-        atDeadline = nil
-        route = { engine, reaction in
+        self.init(trigger: .event(FlowEvent(newer)), unmatched: unmatched, late: late) { engine, reaction in
             DovetailConsumer.On(older, as: newer, from: topic, once: engine.database, retention: engine.retention) {
                 event, context, tx in
                 let id = conversation?(event) ?? context.correlationID.rawValue

@@ -474,6 +474,16 @@ struct ParticipantTests {
             #expect(try await reminders.conversation("open") == nil)
             #expect(try await reminders.conversation("waiting") != nil)
             #expect(try await sweep() == 0)
+            // Whoever asks for less gets more.
+            try await world.deliver(PaymentFailed(orderID: "waiting"))
+            try await world.advance(by: .seconds(1))
+            #expect(try await sweep() == 0)
+            #expect(try await reminders.sweep(endedBefore: .zero, idleFor: .zero, limit: 10) == 1)
+            let ages = try await world.database.withReadTransaction { tx in
+                try await world.database.tableStore.scan(
+                    "participant.reminders.ages", prefix: "", after: nil, limit: 10, in: tx)
+            }
+            #expect(ages.isEmpty)
         }
     }
 }

@@ -100,11 +100,20 @@ extension ChoreographyWatch {
                 ChoreographyWatchFailed(flow.name, error: FailureDetail(error, of: nil, runtime: runtime).message))
             return
         }
+        // What was told is noted also by one that is stopped, or another tells it again.
+        try await withCancellationShield {
+            try await note(untold, of: id, runtime)
+        } onCancel: {
+        }
+    }
+
+    /// Notes that stalls were told of.
+    private func note(_ told: [Stall], of id: CorrelationID, _ runtime: Runtime) async throws {
         try await repeatingConflicts {
             try await database.withTransaction { tx in
                 guard let stored = try await conversations.entry(id.rawValue, in: tx) else { return }
                 var conversation = stored.row
-                for told in untold {
+                for told in told {
                     for index in conversation.stalls.indices where conversation.stalls[index].isSame(as: told) {
                         conversation.stalls[index].toldRaised = true
                         if told.resolvedAt != nil { conversation.stalls[index].toldResolved = true }

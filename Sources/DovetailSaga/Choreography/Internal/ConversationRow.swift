@@ -15,10 +15,17 @@ struct ConversationRow<State: Codable & Sendable>: Codable, Sendable {
     var deadlines: [String: Deadline] = [:]
     var touchedAt: Timestamp
     var endedAt: Timestamp?
+    /// Under which key a sweep finds it.
+    var ageKey: String
 }
 
-/// A conversation that a sweep is to look at, under the time at which it is.
+/// A conversation in a list that is sorted by time.
+///
+/// Those that have ended stand there by when they did, the others by when something was heard of them, or earlier.
 struct ConversationAge: Codable, Sendable {
+    static let ended = "ended/"
+    static let open = "open/"
+
     let conversation: String
 }
 

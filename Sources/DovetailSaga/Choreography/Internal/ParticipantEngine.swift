@@ -98,9 +98,9 @@ struct ParticipantEngine<P: Participant>: Sendable {
             default: break
             }
             let now = Runtime.current.time.now()
-            var row = ConversationRow(state: participant.initialState, touchedAt: now)
-            try await ages.put(
-                ConversationAge(conversation: conversation), at: TimeKey.make(now, conversation), in: tx)
+            let ageKey = ConversationAge.open + TimeKey.make(now, conversation)
+            var row = ConversationRow(state: participant.initialState, touchedAt: now, ageKey: ageKey)
+            try await ages.put(ConversationAge(conversation: conversation), at: ageKey, in: tx)
             tell(tx, ConversationBegun(participant.name, conversation))
             return try await run(reaction, on: &row, version: 0, in: conversation, context, tx, body)
         }
@@ -122,6 +122,13 @@ struct ParticipantEngine<P: Participant>: Sendable {
         try await run(reaction, on: &row, version: stored.version, in: conversation, context, tx, body)
     }
 
+    /// Whether the reaction would run for an event of a conversation, as things stand.
+    func wouldReact(_ reaction: Reaction<P>, in conversation: String) async throws -> Bool {
+        guard !conversation.isEmpty else { return false }
+        guard let row = try await rows.get(conversation) else { return reaction.unmatched == .start }
+        return row.endedAt == nil || reaction.late == .react
+    }
+
     private func run(
         _ reaction: Reaction<P>, on row: inout ConversationRow<P.State>, version: Int64, in conversation: String,
         _ context: MessageContext, _ tx: P.DB.Transaction, _ body: Body
@@ -137,6 +144,9 @@ struct ParticipantEngine<P: Participant>: Sendable {
         if effects.isEnd, !hadEnded {
             row.endedAt = effects.now
             row.deadlines = [:]
+            try await ages.delete(row.ageKey, in: tx)
+            row.ageKey = ConversationAge.ended + TimeKey.make(effects.now, conversation)
+            try await ages.put(ConversationAge(conversation: conversation), at: row.ageKey, in: tx)
             tell(tx, ConversationEnded(participant.name, conversation))
         } else if !hadEnded {
             try await apply(effects, to: &row, tx)
