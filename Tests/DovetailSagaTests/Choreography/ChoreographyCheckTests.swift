@@ -113,6 +113,15 @@ struct ChoreographyCheckTests {
         #expect(problem.message.contains("nothing comes of 'orders on StockReserved'"))
     }
 
+    @Test func aFailureThatNobodyIsToldOfIsADeadEnd() throws {
+        let flow = checkout(without: "payments", on: OrderPlaced.type) {
+            Hop("payments", on: OrderPlaced.self).emits(PaymentSucceeded.self).fails(PaymentFailed.self).fails()
+        }
+        let problem = try #require(flow.problems().first)
+        #expect(problem.kind == .deadEnd)
+        #expect(problem.message.contains("'payments on OrderPlaced' fails and tells nobody"))
+    }
+
     @Test func aHopThatWaitsInVainIsNamedWithWhatIsMissing() throws {
         let flow = Choreography("joined") {
             Hop("orders").emits(OrderPlaced.self, needsUndo: false)

@@ -334,6 +334,53 @@ struct ChoreographyWatchTests {
         }
     }
 
+    @Test func whatWasUndoneNeedNotBeDoneAnyLonger() async throws {
+        let flow = Choreography("in time", eachHopWithin: .seconds(10)) {
+            Hop("orders").emits(OrderPlaced.self, needsUndo: false)
+            Hop("payments", on: OrderPlaced.self).emits(PaymentSucceeded.self)
+            Hop("orders", on: PaymentSucceeded.self).ends("paid")
+            Hop("orders", deadline: "unpaid", after: OrderPlaced.self).fails(OrderExpired.self)
+            Hop("payments", on: OrderExpired.self).undoes(PaymentSucceeded.self).emits(PaymentRefunded.self)
+            Hop("orders", on: PaymentRefunded.self).ends("expired")
+        }
+        #expect(flow.problems().map(\.message) == [])
+        let world = TestWorld()
+        let told = Log<ConversationAlert>()
+        let watch = watch(world, flow, told: told)
+        try await world.run(watch) {
+            try await world.deliver(OrderPlaced(), options: options("c"))
+            try await world.advance(by: .seconds(60))
+            #expect(told.all.map(\.kind) == [.stalled])
+            try await world.deliver(OrderExpired(), options: options("c"))
+            try await world.deliver(PaymentRefunded(), options: options("c"))
+            try await world.untilQuiet()
+            #expect(told.all.map(\.kind) == [.stalled, .resolved])
+            #expect(try await watch.conversation("c")?.state == .ended("expired"))
+        }
+    }
+
+    @Test func anEndThatADeadlineBringsIsSeen() async throws {
+        let flow = Choreography("short") {
+            Hop("orders").emits(OrderPlaced.self)
+            Hop("payments", on: OrderPlaced.self).ends("paid", emitting: PaymentSucceeded.self)
+            Hop("payments", deadline: "slow", after: OrderPlaced.self).ends("expired", emitting: OrderExpired.self)
+            Hop("mailing", observes: PaymentSucceeded.self)
+            Hop("mailing", observes: OrderExpired.self)
+        }
+        let world = TestWorld()
+        let watch = watch(world, flow)
+        try await world.run(watch) {
+            try await world.deliver(OrderPlaced(), options: options("c"))
+            try await world.untilQuiet()
+            #expect(try await watch.conversation("c")?.state == .running)
+            try await world.deliver(PaymentSucceeded(), options: options("c"))
+            try await world.deliver(OrderExpired(), options: options("d"))
+            try await world.untilQuiet()
+            #expect(try await watch.conversation("c")?.state == .ended("paid"))
+            #expect(try await watch.conversation("d")?.state == .ended("expired"))
+        }
+    }
+
     @Test func aRoundThatDoesNotBeginAgainIsLate() async throws {
         let flow = Choreography("again", eachHopWithin: .seconds(10)) {
             Hop("orders").emits(OrderPlaced.self, needsUndo: false)

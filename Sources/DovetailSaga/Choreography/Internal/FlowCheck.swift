@@ -53,6 +53,12 @@ struct FlowCheck {
                     "there are two hops '\(hop.title)'. Make them one; what can come of it are its alternatives.",
                     participants: [hop.participant], events: hop.inputs)
             }
+            if hop.outcomes.contains(where: { $0.isFailure && $0.events.isEmpty }) {
+                report(
+                    .deadEnd,
+                    "'\(hop.title)' fails and tells nobody, so nobody undoes anything. Say what it emits then: `.fails(…)`.",
+                    participants: [hop.participant], events: hop.inputs)
+            }
             if hop.outcomes.isEmpty, !hop.isObserver {
                 report(
                     .deadEnd,
