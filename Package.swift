@@ -13,6 +13,7 @@ let rooms: [(name: String, uses: [String])] = [
     ("DovetailDeadLetters", ["DovetailCore", "DovetailConsumer"]),
     ("DovetailClaimCheck", ["DovetailCore"]),
     ("DovetailReplica", ["DovetailCore", "DovetailConsumer"]),
+    ("DovetailSaga", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
     ("DovetailCircuitBreaker", ["DovetailCore", "DovetailResilience"]),
     ("DovetailBulkhead", ["DovetailCore", "DovetailResilience"]),
     ("DovetailSimulation", ["DovetailCore", "DovetailConsumer"]),
@@ -27,7 +28,7 @@ let rooms: [(name: String, uses: [String])] = [
         "Dovetail",
         [
             "DovetailCore", "DovetailConsumer", "DovetailResilience", "DovetailOutbox", "DovetailIdempotency",
-            "DovetailDeadLetters", "DovetailClaimCheck", "DovetailReplica", "DovetailCircuitBreaker",
+            "DovetailDeadLetters", "DovetailClaimCheck", "DovetailReplica", "DovetailSaga", "DovetailCircuitBreaker",
             "DovetailBulkhead",
         ]
     ),
@@ -55,6 +56,7 @@ let tests: [(name: String, uses: [String])] = [
     ),
     ("DovetailClaimCheckTests", ["DovetailClaimCheck", "DovetailConsumer", "DovetailOutbox", "DovetailTesting"]),
     ("DovetailReplicaTests", ["DovetailReplica", "DovetailConsumer", "DovetailTesting"]),
+    ("DovetailSagaTests", ["DovetailSaga", "DovetailTesting"]),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
@@ -75,6 +77,7 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     ("ActivityFeed", ["Dovetail", "DovetailSimulation"], []),
     ("DeadLetterDesk", ["Dovetail", "DovetailSQL", "DovetailSQLite"], []),
     ("StreamingFallback", ["Dovetail", "DovetailSimulation"], []),
+    ("CheckoutChoreography", ["Dovetail", "DovetailSimulation"], []),
 ]
 
 let package = Package(
