@@ -14,22 +14,23 @@ let rooms: [(name: String, uses: [String])] = [
     ("DovetailReplica", ["DovetailCore", "DovetailConsumer"]),
     ("DovetailCircuitBreaker", ["DovetailCore", "DovetailResilience"]),
     ("DovetailBulkhead", ["DovetailCore", "DovetailResilience"]),
+    ("DovetailSaga", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
     ("DovetailSimulation", ["DovetailCore", "DovetailConsumer"]),
     (
         "DovetailTesting",
         [
             "DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency", "DovetailClaimCheck",
-            "DovetailReplica", "DovetailSimulation",
+            "DovetailReplica", "DovetailSaga", "DovetailSimulation",
         ]
     ),
     (
         "Dovetail",
         [
             "DovetailCore", "DovetailConsumer", "DovetailResilience", "DovetailOutbox", "DovetailIdempotency",
-            "DovetailClaimCheck", "DovetailReplica", "DovetailCircuitBreaker", "DovetailBulkhead",
+            "DovetailClaimCheck", "DovetailReplica", "DovetailCircuitBreaker", "DovetailBulkhead", "DovetailSaga",
         ]
     ),
-    ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
+    ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency", "DovetailSaga"]),
 ]
 
 /// The adapters: each stands on a C library of the system, behind a trait that is off by default.
@@ -49,6 +50,10 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailIdempotencyTests", ["DovetailIdempotency", "DovetailTesting"]),
     ("DovetailClaimCheckTests", ["DovetailClaimCheck", "DovetailConsumer", "DovetailOutbox", "DovetailTesting"]),
     ("DovetailReplicaTests", ["DovetailReplica", "DovetailConsumer", "DovetailTesting"]),
+    (
+        "DovetailSagaTests",
+        ["DovetailSaga", "DovetailConsumer", "DovetailOutbox", "DovetailSimulation", "DovetailTesting"]
+    ),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),

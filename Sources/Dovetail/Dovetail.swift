@@ -9,3 +9,4 @@
 @_exported public import DovetailOutbox
 @_exported public import DovetailReplica
 @_exported public import DovetailResilience
+@_exported public import DovetailSaga

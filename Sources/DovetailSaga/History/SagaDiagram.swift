@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The steps of a saga, to be drawn: what comes after what, what runs side by side, what undoes what, and where it decides.
+///
+/// ```swift
+/// print(try sagas.diagram(of: PlaceOrder.self).mermaid())
+/// ```
+public struct SagaDiagram: Sendable {
+    private let outline: SagaOutline
+
+    init(_ outline: SagaOutline) {
+        self.outline = outline
+    }
+
+    /// Checks a saga and draws it, without an engine.
+    ///
+    /// - Parameter saga: The saga.
+    /// - Throws: ``SagaError`` with ``SagaError/Code/invalidPlan``.
+    public init(_ saga: some Saga) throws(SagaError) {
+        self.init(try TypedSagaDefinition(saga).outline)
+    }
+
+    private struct Edge {
+        let from: String
+        let to: String
+        var label = ""
+        var isUndo = false
+    }
+
+    private var names: [String: String] {
+        Dictionary(
+            outline.leaves.enumerated().map { ($0.element.name, "s\($0.offset + 1)") }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// The steps that can fail and lead back, in their order.
+    private var pivotStage: Int {
+        outline.stages.firstIndex { $0.leaves.contains { $0.role == .pivot || $0.role == .retriable } }
+            ?? outline.stages.count
+    }
+
+    private func forwardEdges(_ names: [String: String]) -> [Edge] {
+        var edges: [Edge] = []
+        var ends = ["start"]
+        for (place, stage) in outline.stages.enumerated() {
+            var entries = ends
+            if stage.leaves.count > 1 {
+                edges += ends.map { Edge(from: $0, to: "fork\(place + 1)") }
+                entries = ["fork\(place + 1)"]
+            }
+            for leaf in stage.leaves {
+                let label = leaf.guards.map { $0.expected ? $0.condition : "not \($0.condition)" }.joined(separator: ", ")
+                edges += entries.map { Edge(from: $0, to: names[leaf.name] ?? "", label: label) }
+            }
+            ends = stage.leaves.compactMap { names[$0.name] }
+            if stage.leaves.count > 1 {
+                edges += ends.map { Edge(from: $0, to: "join\(place + 1)") }
+                ends = ["join\(place + 1)"]
+            }
+        }
+        return edges + ends.map { Edge(from: $0, to: "end") }
+    }
+
+    /// From each step that can fail to the compensation of what was done last before it, and on from there.
+    private func undoEdges(_ names: [String: String]) -> [Edge] {
+        var edges: [Edge] = []
+        var last: String?
+        for (place, stage) in outline.stages.enumerated() where place <= pivotStage {
+            let isDecider = place == pivotStage
+            if isDecider, !stage.leaves.contains(where: { $0.role == .pivot }) { break }
+            for leaf in stage.leaves where leaf.kind != .sleep && (leaf.kind != .wait || leaf.timeout == .compensate) {
+                let label = leaf.kind == .wait ? "in vain" : "refuses"
+                edges.append(
+                    Edge(from: names[leaf.name] ?? "", to: last.map { "u\($0)" } ?? "undone", label: label, isUndo: true))
+                if leaf.hasUndo {
+                    let name = names[leaf.name] ?? ""
+                    edges.append(Edge(from: name, to: "u\(name)", label: "unclear", isUndo: true))
+                }
+            }
+            if isDecider { break }
+            for leaf in stage.leaves where leaf.hasUndo {
+                let name = names[leaf.name] ?? ""
+                edges.append(Edge(from: "u\(name)", to: last.map { "u\($0)" } ?? "undone", isUndo: true))
+                last = name
+            }
+        }
+        return edges
+    }
+
+    private func label(_ leaf: SagaOutline.Leaf) -> String {
+        switch (leaf.role, leaf.kind) {
+        case (.pivot, _): "\(leaf.name) (pivot)"
+        case (.retriable, _): "\(leaf.name) (retriable)"
+        case (_, .wait): "\(leaf.name) (waits for \(leaf.message ?? "a message"))"
+        case (_, .sleep): "\(leaf.name) (pause)"
+        default: leaf.name
+        }
+    }
+
+    /// A state diagram in the language of [Mermaid](https://mermaid.js.org/syntax/stateDiagram.html).
+    ///
+    /// - Returns: The text of the diagram.
+    public func mermaid() -> String {
+        let names = names
+        let undo = undoEdges(names)
+        var lines = ["stateDiagram-v2"]
+        for leaf in outline.leaves { lines.append("    state \"\(Mermaid.text(label(leaf)))\" as \(names[leaf.name] ?? "")") }
+        for (place, stage) in outline.stages.enumerated() where stage.leaves.count > 1 {
+            lines += ["    state fork\(place + 1) <<fork>>", "    state join\(place + 1) <<join>>"]
+        }
+        for leaf in outline.leaves where leaf.hasUndo {
+            lines.append("    state \"undo \(Mermaid.text(leaf.name))\" as u\(names[leaf.name] ?? "")")
+        }
+        if !undo.isEmpty { lines.append("    state \"compensated\" as undone") }
+        for edge in forwardEdges(names) + undo {
+            let from = edge.from == "start" ? "[*]" : edge.from
+            let to = edge.to == "end" ? "[*]" : edge.to
+            let label = edge.label.isEmpty ? "" : ": \(Mermaid.text(edge.label))"
+            lines.append("    \(from) --> \(to)\(label)")
+        }
+        if !undo.isEmpty { lines.append("    undone --> [*]") }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// A graph in the language of [Graphviz](https://graphviz.org/doc/info/lang.html).
+    ///
+    /// - Returns: The text of the graph.
+    public func dot() -> String {
+        let names = names
+        let undo = undoEdges(names)
+        var lines = [
+            "digraph \(Self.quoted(outline.name)) {", "    rankdir=LR;", "    node [shape=box, style=rounded];",
+            "    start [shape=point];", "    end [shape=doublecircle, label=\"\", width=0.15];",
+        ]
+        for leaf in outline.leaves {
+            let shape = leaf.role == .pivot ? ", shape=octagon, style=bold" : leaf.role == .retriable ? ", style=filled" : ""
+            lines.append("    \(names[leaf.name] ?? "") [label=\(Self.quoted(label(leaf)))\(shape)];")
+        }
+        for (place, stage) in outline.stages.enumerated() where stage.leaves.count > 1 {
+            for bar in ["fork", "join"] {
+                lines.append("    \(bar)\(place + 1) [shape=box, style=filled, fillcolor=black, label=\"\", width=0.05];")
+            }
+        }
+        for leaf in outline.leaves where leaf.hasUndo {
+            lines.append(
+                "    u\(names[leaf.name] ?? "") [label=\(Self.quoted("undo \(leaf.name)")), style=\"rounded,dashed\"];")
+        }
+        if !undo.isEmpty { lines.append("    undone [label=\"compensated\", shape=ellipse];") }
+        for edge in forwardEdges(names) + undo {
+            var attributes: [String] = []
+            if !edge.label.isEmpty { attributes.append("label=\(Self.quoted(edge.label))") }
+            if edge.isUndo { attributes.append("style=dashed") }
+            let suffix = attributes.isEmpty ? "" : " [\(attributes.joined(separator: ", "))]"
+            lines.append("    \(edge.from) -> \(edge.to)\(suffix);")
+        }
+        return lines.joined(separator: "\n") + "\n}\n"
+    }
+
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for character in text {
+            switch character {
+            case "\"", "\\": result += "\\\(character)"
+            case "\n", "\r", "\r\n": result += " "
+            default: result.append(character)
+            }
+        }
+        return result + "\""
+    }
+}
