@@ -21,6 +21,11 @@ struct SQLTables: Sendable {
     var waitingLanes: String { name("waiting_lanes") }
     var waiting: String { name("waiting") }
     var deadLetters: String { name("dead_letters") }
+    var sagas: String { name("sagas") }
+    /// Which sagas wait for which messages.
+    var sagaWaits: String { name("saga_waits") }
+    var sagaMessages: String { name("saga_messages") }
+    var sagaHistory: String { name("saga_history") }
     var busMessages: String { name("bus_messages") }
     /// Which groups read which topics.
     var busGroups: String { name("bus_groups") }

@@ -29,7 +29,8 @@ public struct SagaDiagram: Sendable {
 
     private var names: [String: String] {
         Dictionary(
-            outline.leaves.enumerated().map { ($0.element.name, "s\($0.offset + 1)") }, uniquingKeysWith: { first, _ in first })
+            outline.leaves.enumerated().map { ($0.element.name, "s\($0.offset + 1)") },
+            uniquingKeysWith: { first, _ in first })
     }
 
     /// The steps that can fail and lead back, in their order.
@@ -48,7 +49,8 @@ public struct SagaDiagram: Sendable {
                 entries = ["fork\(place + 1)"]
             }
             for leaf in stage.leaves {
-                let label = leaf.guards.map { $0.expected ? $0.condition : "not \($0.condition)" }.joined(separator: ", ")
+                let label = leaf.guards.map { $0.expected ? $0.condition : "not \($0.condition)" }.joined(
+                    separator: ", ")
                 edges += entries.map { Edge(from: $0, to: names[leaf.name] ?? "", label: label) }
             }
             ends = stage.leaves.compactMap { names[$0.name] }
@@ -70,7 +72,9 @@ public struct SagaDiagram: Sendable {
             for leaf in stage.leaves where leaf.kind != .sleep && (leaf.kind != .wait || leaf.timeout == .compensate) {
                 let label = leaf.kind == .wait ? "in vain" : "refuses"
                 edges.append(
-                    Edge(from: names[leaf.name] ?? "", to: last.map { "u\($0)" } ?? "undone", label: label, isUndo: true))
+                    Edge(
+                        from: names[leaf.name] ?? "", to: last.map { "u\($0)" } ?? "undone", label: label, isUndo: true)
+                )
                 if leaf.hasUndo {
                     let name = names[leaf.name] ?? ""
                     edges.append(Edge(from: name, to: "u\(name)", label: "unclear", isUndo: true))
@@ -103,7 +107,9 @@ public struct SagaDiagram: Sendable {
         let names = names
         let undo = undoEdges(names)
         var lines = ["stateDiagram-v2"]
-        for leaf in outline.leaves { lines.append("    state \"\(Mermaid.text(label(leaf)))\" as \(names[leaf.name] ?? "")") }
+        for leaf in outline.leaves {
+            lines.append("    state \"\(Mermaid.text(label(leaf)))\" as \(names[leaf.name] ?? "")")
+        }
         for (place, stage) in outline.stages.enumerated() where stage.leaves.count > 1 {
             lines += ["    state fork\(place + 1) <<fork>>", "    state join\(place + 1) <<join>>"]
         }
@@ -132,12 +138,14 @@ public struct SagaDiagram: Sendable {
             "    start [shape=point];", "    end [shape=doublecircle, label=\"\", width=0.15];",
         ]
         for leaf in outline.leaves {
-            let shape = leaf.role == .pivot ? ", shape=octagon, style=bold" : leaf.role == .retriable ? ", style=filled" : ""
+            let shape =
+                leaf.role == .pivot ? ", shape=octagon, style=bold" : leaf.role == .retriable ? ", style=filled" : ""
             lines.append("    \(names[leaf.name] ?? "") [label=\(Self.quoted(label(leaf)))\(shape)];")
         }
         for (place, stage) in outline.stages.enumerated() where stage.leaves.count > 1 {
             for bar in ["fork", "join"] {
-                lines.append("    \(bar)\(place + 1) [shape=box, style=filled, fillcolor=black, label=\"\", width=0.05];")
+                lines.append(
+                    "    \(bar)\(place + 1) [shape=box, style=filled, fillcolor=black, label=\"\", width=0.05];")
             }
         }
         for leaf in outline.leaves where leaf.hasUndo {

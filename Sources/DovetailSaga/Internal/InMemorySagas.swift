@@ -48,7 +48,9 @@ struct InMemorySagas: Sendable {
     mutating func set(_ entry: Entry) {
         count(entries.updateValue(entry, forKey: entry.row.id), by: -1)
         count(entry, by: 1)
-        if let claimable = entry.claimable { due[entry.row.name, default: DueHeap()].insert(entry.row.id, due: claimable) }
+        if let claimable = entry.claimable {
+            due[entry.row.name, default: DueHeap()].insert(entry.row.id, due: claimable)
+        }
         if entry.row.status.isFinal { ended.insert(entry.row.id, due: entry.row.changed) }
     }
 

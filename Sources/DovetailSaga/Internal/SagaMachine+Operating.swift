@@ -4,7 +4,10 @@ import DovetailCore
 
 /// What a person asks for.
 struct SagaOrder: Codable, Sendable, Equatable {
-    enum Verb: String, Codable, Sendable { case cancel, retry, skip, resume, forceForward = "force-forward" }
+    enum Verb: String, Codable, Sendable {
+        case cancel, retry, skip, resume
+        case forceForward = "force-forward"
+    }
 
     let verb: Verb
     var step: String?
@@ -19,7 +22,8 @@ extension SagaMachine {
     mutating func carryOut(_ order: SagaOrder) throws(SagaError) {
         guard !progress.isFinal else {
             throw SagaError(
-                .alreadyEnded, "The saga '\(id)' has ended as \(progress.status), so there is nothing left to do with it.")
+                .alreadyEnded,
+                "The saga '\(id)' has ended as \(progress.status), so there is nothing left to do with it.")
         }
         switch order.verb {
         case .cancel: try cancel(order)
@@ -38,7 +42,8 @@ extension SagaMachine {
         guard !progress.isPastPivot else {
             throw SagaError(
                 .pastPivot,
-                "The saga '\(id)' is past its pivot and goes forward only. Let it end, and start what undoes it afterwards.")
+                "The saga '\(id)' is past its pivot and goes forward only. Let it end, and start what undoes it afterwards."
+            )
         }
         note(order)
         change { progress in

@@ -95,7 +95,8 @@ struct SagaWorkshop<DB: SagaDatabase & OutboxDatabase>: Sendable {
         var held = held
         var machine = SagaMachine(
             id: held.row.id, outline: held.definition.outline,
-            environment: try held.definition.environment(held.state, of: held.row.id), now: now, progress: held.progress,
+            environment: try held.definition.environment(held.state, of: held.row.id), now: now,
+            progress: held.progress,
             inFlight: inFlight.union(event.map { [$0.step] } ?? []))
         if isTakenOver { machine.takenOver(atMost: settings.mostTakeovers) }
         var returned: [SagaMessage] = []
@@ -172,7 +173,8 @@ struct SagaWorkshop<DB: SagaDatabase & OutboxDatabase>: Sendable {
 
     private func keys(_ waits: [String: String], _ definition: any SagaDefinition) -> [SagaWaitKey] {
         let types = Dictionary(
-            (definition.waits + definition.replies).map { ($0.step, $0.source.type) }, uniquingKeysWith: { first, _ in first })
+            (definition.waits + definition.replies).map { ($0.step, $0.source.type) },
+            uniquingKeysWith: { first, _ in first })
         return waits.sorted { $0.key < $1.key }.compactMap { step, key in
             types[step].map { SagaWaitKey(type: $0, key: key) }
         }
@@ -222,7 +224,9 @@ struct SagaWorkshop<DB: SagaDatabase & OutboxDatabase>: Sendable {
 
     /// After how long to try again; `nil` for not at all.
     private func delay(after error: any Error, attempt: Int, _ policy: (any RetryPolicy)?) -> Duration? {
-        guard let policy, attempt < policy.attempts, !(error is SagaAbort), FailureClassifier().classify(error) != .permanent else {
+        guard let policy, attempt < policy.attempts, !(error is SagaAbort),
+            FailureClassifier().classify(error) != .permanent
+        else {
             return nil
         }
         let delay = policy.delay(after: attempt, random: runtime.random)

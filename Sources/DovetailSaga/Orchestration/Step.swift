@@ -57,6 +57,9 @@ public struct Step<State: Codable & Sendable>: Sendable {
 
     /// Creates the step that decides: when it is done, the saga will be.
     ///
+    /// It is never undone, so a ``SagaAbort`` must be true of its key: no attempt under it did anything. One that failed without a clear
+    /// answer until its attempts were used up parks the saga, since it may have been done.
+    ///
     /// - Parameters:
     ///   - name: Names the step within its saga, for good.
     ///   - body: Does it.

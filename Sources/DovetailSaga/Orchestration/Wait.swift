@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DovetailCore
 import DovetailConsumer
+public import DovetailCore
 
 /// A point of a ``Saga`` at which it waits for a message.
 ///
