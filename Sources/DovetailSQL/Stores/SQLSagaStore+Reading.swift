@@ -28,7 +28,7 @@ extension SQLSagaStore {
             let now = try await tx.now()
             let ids = try await tx.query(
                 """
-                SELECT id FROM \(raw: tables.sagas) WHERE claimable <= \(now) AND name IN (\(SQL.list(names)))
+                SELECT id FROM \(raw: tables.sagas) WHERE claimable <= \(now) AND \(raw: nameOnly) IN (\(SQL.list(names)))
                 ORDER BY claimable LIMIT \(limit)\(raw: dialect.rowLock)
                 """
             ).map { try $0.text(0) }
@@ -47,11 +47,14 @@ extension SQLSagaStore {
         }
     }
 
+    /// The name in a form that no index has, so that what is due is found by its time, in order.
+    private var nameOnly: String { "(name || '')" }
+
     private func nextDue(_ names: [String], in tx: Transaction) async throws -> Duration? {
         let now = try await tx.now()
         let next = try await tx.query(
             """
-            SELECT claimable FROM \(raw: tables.sagas) WHERE claimable IS NOT NULL AND name IN (\(SQL.list(names)))
+            SELECT claimable FROM \(raw: tables.sagas) WHERE claimable IS NOT NULL AND \(raw: nameOnly) IN (\(SQL.list(names)))
             ORDER BY claimable LIMIT 1
             """
         ).first?.integer(0)

@@ -57,11 +57,13 @@ extension SagaMachine {
     private mutating func retry(_ order: SagaOrder) throws(SagaError) {
         try requireParked()
         note(order)
+        let calls = Set(outline.leaves.filter { $0.kind == .call }.map(\.name))
         change { progress in
             progress.parked = nil
-            for index in progress.steps.indices where progress.steps[index].isUnderWay {
-                // A wait goes on waiting; its time is not begun anew.
-                guard progress.steps[index].key == nil || progress.steps[index].due == nil else { continue }
+            for index in progress.steps.indices {
+                let step = progress.steps[index]
+                // Pauses and waits whose time is not up go on as they were.
+                guard step.phase == .undoing || (step.phase == .started && calls.contains(step.name)) else { continue }
                 progress.steps[index].attempt = 1
                 progress.steps[index].due = nil
             }

@@ -65,7 +65,7 @@ public struct InMemorySagaStore: SagaStore {
         guard entry.row.signals == change.row.seen else { return .unseenMessages }
         var row = change.row
         row.signals = entry.row.signals
-        row.claims = change.lease == nil ? 0 : 1
+        row.claims = change.lease == nil || row.status.isFinal ? 0 : 1
         return .saved(signals: write(row, change, pending))
     }
 
