@@ -39,27 +39,46 @@ public struct SagaDiagram: Sendable {
             ?? outline.stages.count
     }
 
+    /// Where a way through the steps has come to.
+    private struct Way {
+        var node: String
+        /// The answers that the way has come by.
+        var known: Set<SagaOutline.Guard> = []
+        /// What the next edge tells of answers by which steps were passed over.
+        var labels: [String] = []
+    }
+
     private func forwardEdges(_ names: [String: String]) -> [Edge] {
         var edges: [Edge] = []
-        var ends = ["start"]
+        var ways = [Way(node: "start")]
         for (place, stage) in outline.stages.enumerated() {
-            var entries = ends
-            if stage.leaves.count > 1 {
-                edges += ends.map { Edge(from: $0, to: "fork\(place + 1)") }
-                entries = ["fork\(place + 1)"]
+            let isParallel = stage.leaves.count > 1
+            let entry = isParallel ? "fork\(place + 1)" : names[stage.leaves[0].name] ?? ""
+            let shared = stage.leaves[0].guards.filter { one in stage.leaves.allSatisfy { $0.guards.contains(one) } }
+            var passing: [Way] = []
+            for way in ways {
+                let open = shared.filter { !way.known.contains($0) }
+                if !open.contains(where: { way.known.contains($0.negated) }) {
+                    edges.append(
+                        Edge(from: way.node, to: entry, label: (way.labels + open.map(\.text)).joined(separator: ", ")))
+                }
+                guard let first = open.first else { continue }
+                let isKnown = way.known.contains(first.negated)
+                passing.append(
+                    Way(
+                        node: way.node, known: way.known.union([first.negated]),
+                        labels: isKnown ? way.labels : way.labels + [first.negated.text]))
             }
-            for leaf in stage.leaves {
-                let label = leaf.guards.map { $0.expected ? $0.condition : "not \($0.condition)" }.joined(
-                    separator: ", ")
-                edges += entries.map { Edge(from: $0, to: names[leaf.name] ?? "", label: label) }
+            if isParallel {
+                for leaf in stage.leaves {
+                    let own = leaf.guards.filter { !shared.contains($0) }.map(\.text).joined(separator: ", ")
+                    edges.append(Edge(from: entry, to: names[leaf.name] ?? "", label: own))
+                    edges.append(Edge(from: names[leaf.name] ?? "", to: "join\(place + 1)"))
+                }
             }
-            ends = stage.leaves.compactMap { names[$0.name] }
-            if stage.leaves.count > 1 {
-                edges += ends.map { Edge(from: $0, to: "join\(place + 1)") }
-                ends = ["join\(place + 1)"]
-            }
+            ways = [Way(node: isParallel ? "join\(place + 1)" : entry, known: Set(shared))] + passing
         }
-        return edges + ends.map { Edge(from: $0, to: "end") }
+        return edges + ways.map { Edge(from: $0.node, to: "end", label: $0.labels.joined(separator: ", ")) }
     }
 
     /// From each step that can fail to the compensation of what was done last before it, and on from there.
@@ -174,4 +193,9 @@ public struct SagaDiagram: Sendable {
         }
         return result + "\""
     }
+}
+
+extension SagaOutline.Guard {
+    fileprivate var negated: Self { Self(condition: condition, expected: !expected) }
+    fileprivate var text: String { expected ? condition : "not \(condition)" }
 }
