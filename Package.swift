@@ -21,7 +21,7 @@ let rooms: [(name: String, uses: [String])] = [
         "DovetailTesting",
         [
             "DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency", "DovetailClaimCheck",
-            "DovetailReplica", "DovetailSimulation",
+            "DovetailReplica", "DovetailSaga", "DovetailSimulation",
         ]
     ),
     (
@@ -32,7 +32,7 @@ let rooms: [(name: String, uses: [String])] = [
             "DovetailBulkhead",
         ]
     ),
-    ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
+    ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency", "DovetailSaga"]),
 ]
 
 /// The adapters: each stands on a C library of the system, behind a trait that is off by default.
@@ -56,7 +56,10 @@ let tests: [(name: String, uses: [String])] = [
     ),
     ("DovetailClaimCheckTests", ["DovetailClaimCheck", "DovetailConsumer", "DovetailOutbox", "DovetailTesting"]),
     ("DovetailReplicaTests", ["DovetailReplica", "DovetailConsumer", "DovetailTesting"]),
-    ("DovetailSagaTests", ["DovetailSaga", "DovetailTesting"]),
+    (
+        "DovetailSagaTests",
+        ["DovetailSaga", "DovetailConsumer", "DovetailOutbox", "DovetailSimulation", "DovetailTesting"]
+    ),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),

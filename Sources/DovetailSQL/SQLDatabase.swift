@@ -4,6 +4,7 @@ public import DovetailConsumer
 public import DovetailCore
 public import DovetailIdempotency
 public import DovetailOutbox
+public import DovetailSaga
 
 /// A database that speaks SQL, with every store of the library in it.
 ///
@@ -21,7 +22,7 @@ public import DovetailOutbox
 /// The library's tables are made when the database is first used. Times are those of the database's own clock, unless
 /// ``SQLSettings/runtime`` says otherwise.
 public struct SQLDatabase<Pool: SQLConnectionPool>: TableDatabase, OutboxDatabase, IdempotencyDatabase,
-    WaitingRoomDatabase, DeadLetterDatabase
+    WaitingRoomDatabase, DeadLetterDatabase, SagaDatabase
 {
     /// The transactions of this database.
     public typealias Transaction = SQLTransaction<Pool.Connection>
@@ -159,6 +160,9 @@ public struct SQLDatabase<Pool: SQLConnectionPool>: TableDatabase, OutboxDatabas
 
     /// The dead letters.
     public var deadLetterStore: SQLDeadLetterStore<Pool> { SQLDeadLetterStore(self) }
+
+    /// The sagas.
+    public var sagaStore: SQLSagaStore<Pool> { SQLSagaStore(self) }
 }
 
 extension DatabaseError.Code {

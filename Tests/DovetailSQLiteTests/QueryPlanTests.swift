@@ -5,6 +5,7 @@
     import DovetailCore
     import DovetailIdempotency
     import DovetailOutbox
+    import DovetailSaga
     import DovetailSQLite
     import DovetailTesting
     import Synchronization
@@ -85,6 +86,7 @@
             try await keys.release("r", in: "s", token: other)
             _ = try await keys.sweep(limit: 10)
             try await exercise(rooms, in: database)
+            try await exercise(database.sagaStore, in: database)
             try await exerciseDeadLetters(database)
         }
 
@@ -156,6 +158,49 @@
             _ = try await rooms.statistics(for: "c")
         }
 
+        private func exercise(
+            _ sagas: SQLSagaStore<RecordingPool>, in database: SQLDatabase<RecordingPool>
+        ) async throws {
+            let wait = SagaWaitKey(type: "t", key: "k")
+            let message = SagaMessage(name: "s", wait: wait, id: "m", payload: [])
+            let row = SagaRow(
+                id: "1", name: "s", version: 1, status: .running, fingerprint: "", state: [], progress: [],
+                started: .epoch, changed: .epoch)
+            try await database.withTransaction { tx in
+                _ = try await sagas.insert(SagaChange(row: row, due: .epoch, opened: [wait]), in: tx)
+                _ = try await sagas.insert(SagaChange(row: row), in: tx)
+                try await sagas.send(message, retention: .zero, in: tx)
+            }
+            guard var claimed = try await sagas.claim(["s", "t"], limit: 1, lease: .seconds(1)).rows.first else {
+                return
+            }
+            _ = try await sagas.renew(["1": claimed.epoch], lease: .seconds(1))
+            let messages = try await database.withReadTransaction { tx in try await sagas.messages(for: "1", in: tx) }
+            (claimed.seen, claimed.records) = (1, 1)
+            let record = SagaRecord(sagaID: "1", number: 1, time: .epoch, kind: .started)
+            let change = SagaChange(
+                row: claimed, lease: .seconds(1), records: [record], opened: [SagaWaitKey(type: "t", key: "l")],
+                closed: [wait], taken: messages.messages.map(\.number))
+            try await database.withTransaction { tx in
+                _ = try await sagas.save(change, in: tx)
+                _ = try await sagas.save(change, in: tx)
+                try await sagas.send(message, retention: .zero, in: tx)
+                claimed.status = .completed
+                claimed.records = 1
+                _ = try await sagas.save(SagaChange(row: claimed), in: tx)
+                for query in [
+                    SagaQuery(name: "s", step: "x"), SagaQuery(status: .parked, unchangedFor: .zero),
+                    SagaQuery(businessKey: "k"), SagaQuery(name: "s", status: .parked, businessKey: "k"),
+                ] {
+                    _ = try await sagas.find(query, in: tx)
+                }
+                _ = try await sagas.history(of: "1", after: 0, limit: 1, in: tx)
+            }
+            _ = try await sagas.statistics()
+            _ = try await sagas.sweep(olderThan: .zero, limit: 10)
+            _ = try await sagas.sweepHistory(olderThan: .zero, limit: 10)
+        }
+
         /// Parts of plans that go through a whole table, each with the reason why that is right.
         private let allowed = [
             // One row for each batch that some relay has in hand.
@@ -199,6 +244,7 @@
                 "rows", "outbox ", "outbox_scheduled", "outbox_lanes", "outbox_claims", "outbox_parked", "counters",
                 "idempotency_keys", "idempotency_requests", "waiting_lanes", "waiting ", "dead_letters",
                 "dead_letter_groups", "dead_letter_records",
+                "sagas", "saga_waits", "saga_messages", "saga_history",
             ] {
                 #expect(texts.contains { $0.contains("dovetail_\(table)") }, "\(table)")
             }

@@ -15,6 +15,8 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
     let tables: SQLTables
     /// Is notified when rows were appended to the outbox.
     let outboxWakeUp = WakeUp()
+    /// Is notified when a saga became due.
+    let sagaWakeUp = WakeUp()
     private let settings: SQLSettings
     private let isOpen = Atomic(false)
     private let monitor = Monitor(State())

@@ -62,8 +62,8 @@ struct SQLMigration: Sendable {
         counters + rows + outbox + idempotency + waitingRoom + deadLetters + bus
     }
 
-    /// Dead letters that are searched, counted and remembered.
-    private var versionTwo: [String] { searchedDeadLetters + deadLetterGroups + deadLetterRecords }
+    /// Dead letters that are searched, counted and remembered, and sagas.
+    private var versionTwo: [String] { searchedDeadLetters + deadLetterGroups + deadLetterRecords + sagas }
 
     private var counters: [String] {
         [
@@ -263,6 +263,50 @@ struct SQLMigration: Sendable {
             """,
             "CREATE INDEX \(tables.busDeliveries)_lane ON \(tables.busDeliveries) (lane, id)",
             "CREATE INDEX \(tables.busDeliveries)_message ON \(tables.busDeliveries) (message)",
+        ]
+    }
+
+    private var sagas: [String] {
+        [
+            """
+            CREATE TABLE \(tables.sagas) (
+                id \(dialect.text) NOT NULL PRIMARY KEY, name \(dialect.text) NOT NULL, version \(dialect.integer) NOT NULL,
+                status \(dialect.text) NOT NULL, step \(dialect.text), business_key \(dialect.text), reason \(dialect.text),
+                fingerprint \(dialect.text) NOT NULL, state \(dialect.text) NOT NULL, progress \(dialect.text) NOT NULL,
+                started_at \(dialect.integer) NOT NULL, changed_at \(dialect.integer) NOT NULL,
+                records \(dialect.integer) NOT NULL, epoch \(dialect.integer) NOT NULL, signals \(dialect.integer) NOT NULL,
+                seen \(dialect.integer) NOT NULL, claims \(dialect.integer) NOT NULL, leased \(dialect.integer) NOT NULL,
+                claimable \(dialect.integer)
+            )
+            """,
+            "CREATE INDEX \(tables.sagas)_due ON \(tables.sagas) (claimable, name) WHERE claimable IS NOT NULL",
+            "CREATE INDEX \(tables.sagas)_status ON \(tables.sagas) (status, changed_at, id)",
+            "CREATE INDEX \(tables.sagas)_name ON \(tables.sagas) (name, changed_at, id)",
+            "CREATE INDEX \(tables.sagas)_business ON \(tables.sagas) (business_key, changed_at, id)",
+            """
+            CREATE TABLE \(tables.sagaWaits) (
+                name \(dialect.text) NOT NULL, type \(dialect.text) NOT NULL, key_text \(dialect.text) NOT NULL,
+                saga \(dialect.text) NOT NULL, PRIMARY KEY (name, type, key_text, saga)
+            )\(dialect.keyedTable)
+            """,
+            """
+            CREATE TABLE \(tables.sagaMessages) (
+                number \(dialect.identity), target \(dialect.text), name \(dialect.text) NOT NULL,
+                type \(dialect.text) NOT NULL, key_text \(dialect.text) NOT NULL, message_id \(dialect.text) NOT NULL,
+                payload \(dialect.bytes) NOT NULL, expiry \(dialect.integer) NOT NULL
+            )
+            """,
+            "CREATE INDEX \(tables.sagaMessages)_target ON \(tables.sagaMessages) (target, number) WHERE target IS NOT NULL",
+            "CREATE INDEX \(tables.sagaMessages)_kept ON \(tables.sagaMessages) (name, type, key_text) WHERE target IS NULL",
+            "CREATE INDEX \(tables.sagaMessages)_expiry ON \(tables.sagaMessages) (expiry) WHERE target IS NULL",
+            """
+            CREATE TABLE \(tables.sagaHistory) (
+                saga \(dialect.text) NOT NULL, number \(dialect.integer) NOT NULL, written_at \(dialect.integer) NOT NULL,
+                kind \(dialect.text) NOT NULL, step \(dialect.text), attempt \(dialect.integer), detail \(dialect.text),
+                payload \(dialect.text), author \(dialect.text), message_id \(dialect.text), PRIMARY KEY (saga, number)
+            )\(dialect.keyedTable)
+            """,
+            "CREATE INDEX \(tables.sagaHistory)_written ON \(tables.sagaHistory) (written_at)",
         ]
     }
 }

@@ -25,6 +25,11 @@ struct SQLTables: Sendable {
     var deadLetterGroups: String { name("dead_letter_groups") }
     /// What is remembered of dead letters that left.
     var deadLetterRecords: String { name("dead_letter_records") }
+    var sagas: String { name("sagas") }
+    /// Which sagas wait for which messages.
+    var sagaWaits: String { name("saga_waits") }
+    var sagaMessages: String { name("saga_messages") }
+    var sagaHistory: String { name("saga_history") }
     var busMessages: String { name("bus_messages") }
     /// Which groups read which topics.
     var busGroups: String { name("bus_groups") }

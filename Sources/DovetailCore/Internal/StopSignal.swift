@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DovetailCore
-
 /// Given once; from then on nobody waits for it.
-final class StopSignal: Sendable {
+package final class StopSignal: Sendable {
     private struct State: Sendable {
         var isGiven = false
         var waiters = WaiterList()
@@ -11,14 +9,16 @@ final class StopSignal: Sendable {
 
     private let monitor = Monitor(State())
 
-    func give() {
+    package init() {}
+
+    package func give() {
         monitor.withLock { state in
             state.isGiven = true
             return state.waiters.wakeAll()
         }.resume()
     }
 
-    func wait() async throws {
+    package func wait() async throws {
         try await monitor.wait(in: \.waiters) { state in state.isGiven ? () : nil }
     }
 }

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DovetailCore
-
 /// Things that have a time, the earliest first: a binary heap.
-struct DueHeap<Value> {
-    private struct Element {
+package struct DueHeap<Value> {
+    fileprivate struct Element {
         let due: Timestamp
         /// Ties go to what was put in first, so that runs with the same seed are the same.
         let order: UInt64
@@ -18,10 +16,12 @@ struct DueHeap<Value> {
     private var heap: [Element] = []
     private var lastOrder: UInt64 = 0
 
-    var count: Int { heap.count }
-    var first: (due: Timestamp, value: Value)? { heap.first.map { ($0.due, $0.value) } }
+    package init() {}
 
-    mutating func insert(_ value: Value, due: Timestamp) {
+    package var count: Int { heap.count }
+    package var first: (due: Timestamp, value: Value)? { heap.first.map { ($0.due, $0.value) } }
+
+    package mutating func insert(_ value: Value, due: Timestamp) {
         lastOrder += 1
         heap.append(Element(due: due, order: lastOrder, value: value))
         var child = heap.count - 1
@@ -34,7 +34,7 @@ struct DueHeap<Value> {
     }
 
     @discardableResult
-    mutating func popFirst() -> Value? {
+    package mutating func popFirst() -> Value? {
         guard !heap.isEmpty else { return nil }
         heap.swapAt(0, heap.count - 1)
         let first = heap.removeLast()
@@ -44,13 +44,13 @@ struct DueHeap<Value> {
     }
 
     /// Takes out the earliest if its time has come.
-    mutating func popDue(at now: Timestamp) -> Value? {
+    package mutating func popDue(at now: Timestamp) -> Value? {
         guard let first = heap.first, first.due <= now else { return nil }
         return popFirst()
     }
 
     /// Keeps what satisfies a predicate, in time proportional to what there is.
-    mutating func filter(_ isKept: (Value) -> Bool) {
+    package mutating func filter(_ isKept: (Value) -> Bool) {
         heap = heap.filter { isKept($0.value) }
         for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { siftDown(from: index) }
     }
@@ -68,3 +68,6 @@ struct DueHeap<Value> {
         }
     }
 }
+
+extension DueHeap: Sendable where Value: Sendable {}
+extension DueHeap.Element: Sendable where Value: Sendable {}
