@@ -73,6 +73,7 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
     ("ActivityFeed", ["Dovetail", "DovetailSimulation"], []),
     ("StreamingFallback", ["Dovetail", "DovetailSimulation"], []),
+    ("TripSaga", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite"], []),
 ]
 
 let package = Package(
