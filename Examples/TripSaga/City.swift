@@ -16,7 +16,9 @@ struct Books: Codable, Sendable, Equatable {
     var receipts = 0
 }
 
-/// The services that a trip asks: the bank, the drivers, the road. They are not reliable, and some answers get lost.
+/// The services that a trip asks: the bank, the drivers, the road.
+///
+/// They are not reliable, and some answers get lost.
 struct City<DB: CityDatabase>: Sendable {
     struct NoAnswer: Error, CustomStringConvertible { let description = "no answer" }
     struct Declined: Error, CustomStringConvertible {

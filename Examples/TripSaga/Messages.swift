@@ -13,6 +13,7 @@ struct DriverDispatched: Event {
 struct DriverConfirmed: Event {
     static let type: MessageType = "city.driver.confirmed"
     let trip: Int
+    var key: String { "\(trip)" }
 }
 
 /// The passenger has arrived.
@@ -26,4 +27,5 @@ struct TripRated: Event {
     static let type: MessageType = "city.trip.rated"
     let trip: Int
     let stars: Int
+    var key: String { "\(trip)" }
 }

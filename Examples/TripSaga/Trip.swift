@@ -10,6 +10,9 @@ struct Trip<DB: CityDatabase>: Saga {
         let number: Int
         var driver: Int?
         var stars: Int?
+
+        /// What the messages of the trip carry.
+        var key: String { "\(number)" }
     }
 
     let city: City<DB>
@@ -39,7 +42,7 @@ struct Trip<DB: CityDatabase>: Saga {
         }
         // Who gets no driver gets the money back.
         Wait(
-            "confirmation", for: DriverConfirmed.self, by: { "\($0.trip)" }, matching: { "\($0.number)" },
+            "confirmation", for: DriverConfirmed.self, by: \.key, matching: \.key,
             within: options.patience)
         Step(pivot: "ride") { state, step in
             try await city.ride(state.number, key: step.idempotencyKey)
@@ -50,7 +53,7 @@ struct Trip<DB: CityDatabase>: Saga {
             try await city.capture(state.number, key: step.idempotencyKey)
         }
         Wait(
-            "rating", for: TripRated.self, by: { "\($0.trip)" }, matching: { "\($0.number)" }, into: \.stars,
+            "rating", for: TripRated.self, by: \.key, matching: \.key, into: \.stars,
             within: options.patience, otherwise: .goOn
         ) { $0.stars }
         Step(retriable: "receipt") { state, step in
