@@ -81,6 +81,7 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     ("DeadLetterDesk", ["Dovetail", "DovetailSQL", "DovetailSQLite"], []),
     ("StreamingFallback", ["Dovetail", "DovetailSimulation"], []),
     ("CheckoutChoreography", ["Dovetail", "DovetailSimulation"], []),
+    ("TripSaga", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite"], []),
 ]
 
 let package = Package(

@@ -89,5 +89,6 @@ extension Saga {
     ///   - state: Its state.
     ///   - version: Its version.
     /// - Returns: `nil`.
+    /// - Throws: Nothing.
     public func migrate(_ state: Bytes, from version: Int) throws -> State? { nil }
 }

@@ -75,7 +75,9 @@ extension SagaEngine: HealthReporting {
 
     // MARK: Operating
 
-    /// Cancels a saga: what was done is undone. A step that runs ends first.
+    /// Cancels a saga, so that what was done is undone.
+    ///
+    /// A step that runs ends first.
     ///
     /// - Parameters:
     ///   - id: The saga.
@@ -129,8 +131,8 @@ extension SagaEngine: HealthReporting {
     /// Has a parked saga go forward from a step, which is done again with all after it.
     ///
     /// - Parameters:
-    ///   - step: The step; all before it must be done.
     ///   - id: The saga.
+    ///   - step: The step; all before it must be done.
     ///   - author: Who wants it, for the history.
     ///   - reason: Why, for the history.
     /// - Throws: ``SagaError`` with ``SagaError/Code/notParked``, ``SagaError/Code/cannotResume``,

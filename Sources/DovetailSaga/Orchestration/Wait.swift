@@ -19,7 +19,7 @@ public struct Wait<State: Codable & Sendable>: Sendable {
         enum Base: Sendable { case compensate, goOn, park }
         let base: Base
 
-        /// What was done is undone. Not possible after the pivot.
+        /// What was done is undone; not possible after the pivot.
         public static var compensate: Timeout { Timeout(base: .compensate) }
 
         /// It goes on with the next step.

@@ -14,7 +14,10 @@ private struct NoDigits: Redactor {
 
 @Suite(.timeLimit(.minutes(10)))
 struct SagaHistoryTests {
-    @Test("61: History and state are written together, and every change has its record", arguments: .simulated(seeds: 20, crashes: CrashPlan(atEffects: 0.1, most: 6)))
+    @Test(
+        "61: History and state are written together, and every change has its record",
+        arguments: .simulated(seeds: 20, crashes: CrashPlan(atEffects: 0.1, most: 6))
+    )
     func historyAgreesWithState(world: TestWorld) async throws {
         let workers = Workers()
         workers.script("b", .lost)
@@ -92,7 +95,8 @@ struct SagaHistoryTests {
         payload: String? = nil, author: String? = nil
     ) -> SagaRecord {
         SagaRecord(
-            sagaID: "trip-7", number: number, time: start + .milliseconds(Int(number * number * 250)), kind: kind, step: step,
+            sagaID: "trip-7", number: number, time: start + .milliseconds(Int(number * number * 250)), kind: kind,
+            step: step,
             attempt: attempt, detail: detail, payload: payload, author: author)
     }
 
@@ -146,7 +150,9 @@ struct SagaHistoryTests {
                 Step("driver", Self.nothing, compensate: Self.nothing)
                 Step("route", Self.nothing)
             }
-            When { $0.big } then: {
+            When {
+                $0.big
+            } then: {
                 Step("approve", Self.nothing, compensate: Self.nothing)
             } otherwise: {
                 Sleep("pause", for: .seconds(1))
@@ -164,7 +170,9 @@ struct SagaHistoryTests {
     }
 }
 
-/// Files with what is expected, beside this one. `DOVETAIL_GOLDEN=write` writes them anew, to be looked at before they are kept.
+/// Files with what is expected, beside this one.
+///
+/// `DOVETAIL_GOLDEN=write` writes them anew, to be looked at before they are kept.
 private enum Golden {
     static func check(_ text: String, _ name: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
         let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden/\(name)")

@@ -10,7 +10,10 @@ import Testing
 
 @Suite(.timeLimit(.minutes(10)))
 struct SagaLoadTests {
-    @Test("37, 39: Many sagas and two engines: each step is run once, and all sagas end", arguments: .simulated(seeds: 5))
+    @Test(
+        "37, 39: Many sagas and two engines: each step is run once, and all sagas end",
+        arguments: .simulated(seeds: 5)
+    )
     func manySagas(world: TestWorld) async throws {
         let workers = Workers()
         for service in ["one", "two"] {
@@ -25,7 +28,10 @@ struct SagaLoadTests {
         }
     }
 
-    @Test("39: Commits that are refused are made again, and count as no attempt of a step", arguments: .simulated(seeds: 10))
+    @Test(
+        "39: Commits that are refused are made again, and count as no attempt of a step",
+        arguments: .simulated(seeds: 10)
+    )
     func refusedCommits(world: TestWorld) async throws {
         let workers = Workers()
         let engine = try Engine(ordinary(workers), in: world.database)
@@ -39,7 +45,10 @@ struct SagaLoadTests {
         }
     }
 
-    @Test("13: A database that cannot be reached for a while at any commit loses and repeats nothing", arguments: 0..<12)
+    @Test(
+        "13: A database that cannot be reached for a while at any commit loses and repeats nothing",
+        arguments: 0..<12
+    )
     func databaseIsLost(failing: Int) async throws {
         let world = TestWorld(seed: 2)
         let workers = Workers()
@@ -66,7 +75,9 @@ struct SagaLoadTests {
 
     // MARK: Semantic locks
 
-    private static func locking(_ locks: SemanticLocks<InMemoryDatabase>, _ world: TestWorld, _ things: [String]) -> Plain {
+    private static func locking(_ locks: SemanticLocks<InMemoryDatabase>, _ world: TestWorld, _ things: [String])
+        -> Plain
+    {
         Plain {
             for thing in things {
                 Step("lock \(thing)") { state, step in
@@ -104,7 +115,9 @@ struct SagaLoadTests {
                 failures += try await engine.history(of: id).records.filter { $0.kind == .stepFailed }
             }
             let first = try #require(failures.first)
-            #expect(first.detail?.contains("'x' is being changed by the saga '\(first.sagaID == "1" ? "2" : "1")'") ?? false)
+            #expect(
+                first.detail?.contains("'x' is being changed by the saga '\(first.sagaID == "1" ? "2" : "1")'") ?? false
+            )
         }
     }
 
@@ -127,7 +140,10 @@ struct SagaLoadTests {
         }
     }
 
-    @Test("40: A lock that is never given back is heeded for its time only; nobody else can give it back", arguments: .simulated(seeds: 2))
+    @Test(
+        "40: A lock that is never given back is heeded for its time only; nobody else can give it back",
+        arguments: .simulated(seeds: 2)
+    )
     func lockExpires(world: TestWorld) async throws {
         let locks = SemanticLocks(in: world.database)
         try await world.run {

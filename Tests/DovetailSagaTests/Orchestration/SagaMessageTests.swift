@@ -175,7 +175,7 @@ struct SagaMessageTests {
         static let name = "second"
         struct State: Codable, Sendable { var cents: Int? }
         var steps: [Step<State>] {
-            Wait("paid", for: Paid.self, by: { $0.number }, into: \.cents) { $0.cents }
+            Wait("paid", for: Paid.self, by: \.number, into: \.cents) { $0.cents }
         }
     }
 

@@ -92,7 +92,10 @@ struct SagaOperatingTests {
         }
     }
 
-    @Test("Resume does a step again and all after it, and only if all before it are done", arguments: .simulated(seeds: 5))
+    @Test(
+        "Resume does a step again and all after it, and only if all before it are done",
+        arguments: .simulated(seeds: 5)
+    )
     func resume(world: TestWorld) async throws {
         let workers = Workers()
         workers.script("d", .refused)
@@ -172,7 +175,10 @@ struct SagaOperatingTests {
         }
     }
 
-    @Test("Verbs for parked sagas are refused by name for one that is not, and for one that is not there", arguments: .simulated(seeds: 3))
+    @Test(
+        "Verbs for parked sagas are refused by name for one that is not, and for one that is not there",
+        arguments: .simulated(seeds: 3)
+    )
     func verbsAreRefused(world: TestWorld) async throws {
         let saga = Plain { Sleep("long", for: .seconds(60)) }
         let engine = try Engine(saga, in: world.database)
@@ -232,7 +238,10 @@ struct SagaOperatingTests {
         }
     }
 
-    @Test("60: What has ended is forgotten in time, what has not is not, and histories stay", arguments: .simulated(seeds: 3))
+    @Test(
+        "60: What has ended is forgotten in time, what has not is not, and histories stay",
+        arguments: .simulated(seeds: 3)
+    )
     func sweep(world: TestWorld) async throws {
         let workers = Workers()
         let engine = try Engine(ordinary(workers), in: world.database)

@@ -16,7 +16,11 @@ private struct TripV1: Saga {
     }
     let workers: Workers
     var steps: [Step<State>] {
-        Step("a") { _, step in try workers.work(step) } compensate: { _, step in try workers.undo(step) }
+        Step("a") { _, step in
+            try workers.work(step)
+        } compensate: { _, step in
+            try workers.undo(step)
+        }
         Sleep("pause", for: .seconds(100))
         Step("b") { _, step in try workers.work(step) }
     }
@@ -35,7 +39,11 @@ private struct TripV2: Saga {
     var migrates = true
     var first = "a"
     var steps: [Step<State>] {
-        Step(first) { _, step in try workers.work(step) } compensate: { _, step in try workers.undo(step) }
+        Step(first) { _, step in
+            try workers.work(step)
+        } compensate: { _, step in
+            try workers.undo(step)
+        }
         Sleep("pause", for: .seconds(100))
         Step("new") { _, step in try workers.work(step) }
         Step("b") { _, step in try workers.work(step) }
@@ -54,14 +62,17 @@ struct SagaVersionTests {
         _ body: @escaping @Sendable (Engine) async throws -> Void
     ) async throws {
         let first = try Engine(TripV1(workers: workers), in: world.database)
-        let later = try sagas.count == 1
+        let later =
+            try sagas.count == 1
             ? Engine(sagas[0], in: world.database) : Engine(sagas[0], sagas[1], in: world.database)
         try await world.run {
             try await first.start(TripV1.self, id: "1", state: .init(kind: kind))
             for engine in [first, later] {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await engine.run() }
-                    if engine === first { try await world.advance(by: .seconds(10)) } else {
+                    if engine === first {
+                        try await world.advance(by: .seconds(10))
+                    } else {
                         try await world.untilQuiet()
                         try await body(later)
                     }
@@ -97,7 +108,10 @@ struct SagaVersionTests {
         }
     }
 
-    @Test("55: An unknown version is parked, not dropped, and goes on once it is known again", arguments: .simulated(seeds: 3))
+    @Test(
+        "55: An unknown version is parked, not dropped, and goes on once it is known again",
+        arguments: .simulated(seeds: 3)
+    )
     func unknownVersionIsParked(world: TestWorld) async throws {
         let workers = Workers()
         try await upgrade(to: [TripV2(workers: workers, migrates: false)], in: world, workers) { engine in
@@ -115,7 +129,10 @@ struct SagaVersionTests {
         }
     }
 
-    @Test("55: A version without a step that a saga has a record of parks it, naming the step", arguments: .simulated(seeds: 3))
+    @Test(
+        "55: A version without a step that a saga has a record of parks it, naming the step",
+        arguments: .simulated(seeds: 3)
+    )
     func missingStepIsParked(world: TestWorld) async throws {
         let workers = Workers()
         try await upgrade(to: [TripV2(workers: workers, first: "renamed")], in: world, workers) { engine in
@@ -131,14 +148,21 @@ struct SagaVersionTests {
         typealias State = TripV2.State
         let workers: Workers
         var steps: [Step<State>] {
-            Step("a") { _, step in try workers.work(step) } compensate: { _, step in try workers.undo(step) }
+            Step("a") { _, step in
+                try workers.work(step)
+            } compensate: { _, step in
+                try workers.undo(step)
+            }
             Sleep("pause", for: .seconds(100))
             Step("sneaked in") { _, step in try workers.work(step) }
             Step("b") { _, step in try workers.work(step) }
         }
     }
 
-    @Test("Steps that changed while the version did not are told of, and the saga goes on where they allow it", arguments: .simulated(seeds: 3))
+    @Test(
+        "Steps that changed while the version did not are told of, and the saga goes on where they allow it",
+        arguments: .simulated(seeds: 3)
+    )
     func shapeChangeIsTold(world: TestWorld) async throws {
         let workers = Workers()
         let log = EventLog()
@@ -153,7 +177,10 @@ struct SagaVersionTests {
         #expect(log.of(SagaShapeChanged.self).count == 1)
     }
 
-    @Test("57: Fields that come and go do no harm; a value that is unknown parks the saga and keeps its state", arguments: ["slow", "teleport"])
+    @Test(
+        "57: Fields that come and go do no harm; a value that is unknown parks the saga and keeps its state",
+        arguments: ["slow", "teleport"]
+    )
     func stateChanges(kind: String) async throws {
         let world = TestWorld(seed: 1)
         let workers = Workers()
