@@ -157,6 +157,14 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
         return afterCommitActions
     }
 
+    /// Why it has failed, when its body threw an error.
+    ///
+    /// A body may have thrown what it made of the failure of a statement; that the transaction is to be run again is not lost by it.
+    func reason(for error: any Error) -> any Error {
+        if let failure = failure as? DatabaseError, failure.code.endsRunOnly { return failure }
+        return error
+    }
+
     func rollBack() async {
         isEnded = true
         // A transaction that has not begun, or that the database has ended by itself, has nothing to roll back.

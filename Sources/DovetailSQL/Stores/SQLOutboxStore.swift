@@ -24,6 +24,9 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
     /// Is notified when rows were appended by this program.
     public var wakeUp: WakeUp? { database.core.outboxWakeUp }
 
+    /// The same as ``wakeUp``, for whoever tells other programs.
+    package var appended: WakeUp { database.core.outboxAppended }
+
     /// Adds rows, to be published if and when the transaction commits.
     ///
     /// - Parameters:
@@ -36,6 +39,7 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
     public func append(_ envelopes: [Envelope<Bytes>], serializing: Bool, in tx: Transaction) async throws {
         try tx.check(database: database.core.id)
         try tx.checkWritable()
+        if !envelopes.isEmpty { tx.afterCommit { [appended] in appended.notify() } }
         if serializing, let lock = dialect.lock {
             // In one order, so that two transactions do not wait for each other over the lanes of one call.
             let lanes = Set(envelopes.map { OutboxLane.number(of: $0.attributes) }).subtracting([OutboxLane.none])
@@ -99,9 +103,11 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
             let end = try await tx.now().adding(.zero - age)
             return try await tx.execute(
                 """
-                DELETE FROM \(raw: parked) WHERE id IN (
-                    SELECT id FROM \(raw: parked) WHERE parked_at < \(end) ORDER BY parked_at LIMIT \(limit)
+                WITH expired AS (
+                    SELECT id FROM \(raw: parked) WHERE parked_at < \(end)
+                    ORDER BY parked_at LIMIT \(limit)\(raw: dialect.freeRowLock)
                 )
+                DELETE FROM \(raw: parked) WHERE id IN (SELECT id FROM expired)
                 """)
         }
     }

@@ -53,7 +53,8 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
     /// - Throws: `DatabaseError`.
     public func admitFollowers(_ entries: [WaitingEntry], in tx: Transaction) async throws -> Set<WaitingEntry.ID> {
         try check(tx)
-        let occupied = try await occupied(Set(entries.map { LaneName($0) }), in: tx)
+        // Locked: a lane that was emptied meanwhile would go, and leave what comes into it behind.
+        let occupied = try await occupied(Set(entries.map { LaneName($0) }), locking: true, in: tx)
         var followers: Set<WaitingEntry.ID> = []
         for entry in entries where occupied.contains(LaneName(entry)) {
             try append(entry, to: LaneName(entry), in: tx)
@@ -115,11 +116,15 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
 
     private func make(_ lane: LaneName, after delay: Duration, isBlocked: Bool, in tx: Transaction) throws {
         let due = tx.clock.now(plus: delay)
+        // Where others write at the same time, the lane is locked, so that nobody takes it for empty and removes it.
+        let isLocked = dialect.lock != nil
+        let onConflict =
+            isBlocked ? "UPDATE SET blocked = 1" : isLocked ? "UPDATE SET blocked = \(lanes).blocked" : "NOTHING"
         try tx.send(
             """
             INSERT INTO \(raw: lanes) (consumer, lane, due, lease_end, claimable, blocked)
             VALUES (\(lane.consumer), \(lane.lane), \(due), 0, \(due), \(isBlocked))
-            ON CONFLICT (consumer, lane) DO \(raw: isBlocked ? "UPDATE SET blocked = 1" : "NOTHING")
+            ON CONFLICT (consumer, lane) DO \(raw: onConflict)
             """)
     }
 
@@ -160,18 +165,23 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
     /// - Throws: `DatabaseError`.
     public func occupied(_ lanes: Set<WaitingLane>, for consumer: String) async throws -> Set<WaitingLane> {
         let names = Set(lanes.map { LaneName(consumer: consumer, lane: $0.rawValue) })
-        let found = try await database.withReadTransaction { tx in try await occupied(names, in: tx) }
+        let found = try await database.withReadTransaction { tx in try await occupied(names, locking: false, in: tx) }
         return lanes.filter { found.contains(LaneName(consumer: consumer, lane: $0.rawValue)) }
     }
 
-    private func occupied(_ names: Set<LaneName>, in tx: Transaction) async throws -> Set<LaneName> {
+    private func occupied(
+        _ names: Set<LaneName>, locking isLocking: Bool, in tx: Transaction
+    ) async throws -> Set<LaneName> {
+        let lock = isLocking ? dialect.rowLock : ""
         var found: Set<LaneName> = []
         for (consumer, names) in Dictionary(grouping: names, by: \.consumer) {
             let sorted = names.map(\.lane).sorted { $0.comparesBytes(to: $1) < 0 }
             for chunk in SQLChunks(0..<sorted.count) {
                 let rows = try await tx.query(
-                    "SELECT lane FROM \(raw: lanes) WHERE consumer = \(consumer) AND lane IN (\(SQL.list(sorted[chunk])))"
-                )
+                    """
+                    SELECT lane FROM \(raw: lanes) WHERE consumer = \(consumer) AND lane IN (\(SQL.list(sorted[chunk])))
+                    ORDER BY lane\(raw: lock)
+                    """)
                 for row in rows { found.insert(LaneName(consumer: consumer, lane: try row.text(0))) }
             }
         }
@@ -207,9 +217,9 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
             )
             let blocked = try await tx.query(
                 """
-                SELECT COUNT(*), COALESCE(SUM((
+                SELECT COUNT(*), CAST(COALESCE(SUM((
                     SELECT COUNT(*) FROM \(raw: waiting) AS w WHERE w.consumer = l.consumer AND w.lane = l.lane
-                )), 0) FROM \(raw: lanes) AS l WHERE l.consumer = \(consumer) AND l.blocked = 1
+                )), 0) AS \(raw: dialect.integer)) FROM \(raw: lanes) AS l WHERE l.consumer = \(consumer) AND l.blocked = 1
                 """)
             statistics.blockedLanes = Int(try blocked.first?.integer(0) ?? 0)
             statistics.blocked = Int(try blocked.first?.integer(1) ?? 0)
