@@ -38,6 +38,9 @@
         /// How long to wait for the server's answer to a statement; it is then cancelled there, and fails with `unavailable`.
         public var responseTimeout: Duration
 
+        /// How long the server may take to say that it has cancelled a statement; the connection is given up then.
+        public var cancelTimeout: Duration
+
         /// After what time without use a connection is asked for a sign of life before it is used again.
         ///
         /// That the server has closed a connection is noticed at once and needs no question.
@@ -53,6 +56,7 @@
         ///   - longestWait: How long a transaction waits for a connection.
         ///   - connectTimeout: How long one attempt to connect may take.
         ///   - responseTimeout: How long to wait for the server's answer to a statement.
+        ///   - cancelTimeout: How long the server may take to say that it has cancelled a statement.
         ///   - checkAfterIdle: After what time without use a connection is asked for a sign of life.
         ///   - preparedStatements: Whether statements are prepared.
         public init(
@@ -60,6 +64,7 @@
             longestWait: Duration = .seconds(30),
             connectTimeout: Duration = .seconds(10),
             responseTimeout: Duration = .seconds(60),
+            cancelTimeout: Duration = .seconds(5),
             checkAfterIdle: Duration = .seconds(30),
             preparedStatements: PreparedStatements = .on
         ) {
@@ -67,6 +72,7 @@
             self.longestWait = max(.zero, longestWait)
             self.connectTimeout = max(.milliseconds(1), connectTimeout)
             self.responseTimeout = max(.milliseconds(1), responseTimeout)
+            self.cancelTimeout = max(.milliseconds(1), cancelTimeout)
             self.checkAfterIdle = max(.zero, checkAfterIdle)
             self.preparedStatements = preparedStatements
         }

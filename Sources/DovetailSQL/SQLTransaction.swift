@@ -79,8 +79,22 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
         deferred.append(sql.statement(for: dialect))
     }
 
+    /// Runs what was put off.
+    func sendNow() async throws {
+        guard let last = deferred.popLast() else { return }
+        do {
+            _ = try await run(last)
+        } catch {
+            failure = error
+            throw error
+        }
+    }
+
     private func run(_ sql: SQL) async throws -> SQLResult {
-        let statement = sql.statement(for: dialect)
+        try await run(sql.statement(for: dialect))
+    }
+
+    private func run(_ statement: SQLStatement) async throws -> SQLResult {
         guard beginning != nil || !deferred.isEmpty else {
             do {
                 return try await connection.run(statement)

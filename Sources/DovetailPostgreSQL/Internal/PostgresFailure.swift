@@ -107,6 +107,8 @@
                     .cannotOpen,
                     "The user may not do this: \(message). Grant it, and CREATE on the schema for the library's tables."
                 )
+            // The wrong number of values.
+            case "08P01": return (.invalidStatement, "PostgreSQL cannot run the statement: \(message).")
             case "3D000":
                 return (
                     .cannotOpen, "There is no such database at \(place): \(message). Create it, or correct the address."

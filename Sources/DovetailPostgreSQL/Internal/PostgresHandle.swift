@@ -41,6 +41,7 @@
         private var isReading = false
         /// Whether the server was asked to cancel what it does now.
         private var isCancelled = false
+        private var cancellation: PostgresCancellation?
 
         init(_ address: PostgresAddress, _ configuration: PostgresConfiguration, wait: SocketWait) throws {
             self.address = address
@@ -98,6 +99,7 @@
                     break
                 }
                 try finish(on: connection, until: deadline)
+                try endCancellation()
                 if case .failure? = results.last { return results }
                 if let obstacle { results.append(.failure(obstacle)) }
                 return results
@@ -240,18 +242,19 @@
 
         // MARK: Trouble
 
-        /// How long the server may take to say that it has cancelled a statement.
-        private static let patience = Duration.seconds(5)
-
         /// Asks the server, on another connection, to cancel what it does; it then says so on this one.
         private func cancel(_ connection: OpaquePointer, until deadline: inout MonotonicInstant) {
             guard !isCancelled else { return }
             isCancelled = true
-            deadline = SystemTime().monotonic() + Self.patience
-            guard let request = PQgetCancel(connection) else { return }
-            defer { PQfreeCancel(request) }
-            var complaint = [CChar](repeating: 0, count: 256)
-            _ = PQcancel(request, &complaint, Int32(complaint.count))
+            deadline = SystemTime().monotonic() + configuration.cancelTimeout
+            cancellation = PostgresCancellation(of: connection)
+        }
+
+        /// Waits until the request has gone out: it must not reach the next statement.
+        private func endCancellation() throws {
+            guard let request = cancellation else { return }
+            cancellation = nil
+            guard request.wait(atMost: configuration.cancelTimeout) else { throw silent(in: nil) }
         }
 
         private func error(of result: OpaquePointer, in text: String, forgetting sent: Sent? = nil) -> any Error {

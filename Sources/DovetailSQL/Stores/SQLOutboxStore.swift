@@ -44,6 +44,8 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
             // In one order, so that two transactions do not wait for each other over the lanes of one call.
             let lanes = Set(envelopes.map { OutboxLane.number(of: $0.attributes) }).subtracting([OutboxLane.none])
             for lane in lanes.sorted() { try tx.send(lock(lane)) }
+            // Whoever comes later must find them held, so these cannot wait for the commit.
+            if !lanes.isEmpty { try await tx.sendNow() }
         }
         var now: Int64?
         var row = 0
