@@ -37,7 +37,7 @@ let rooms: [(name: String, uses: [String])] = [
 /// With its trait off, an adapter still builds, needs no library, and naming its types says which trait to turn on.
 let adapters: [(name: String, uses: [String], trait: String, library: String)] = [
     ("DovetailSQLite", ["DovetailCore", "DovetailSQL"], "SQLite", "CSQLite"),
-    ("DovetailPostgreSQL", ["DovetailCore", "DovetailSQL"], "PostgreSQL", "CPostgreSQL"),
+    ("DovetailPostgreSQL", ["DovetailCore", "DovetailOutbox", "DovetailSQL"], "PostgreSQL", "CPostgreSQL"),
     ("DovetailKafka", ["DovetailCore"], "Kafka", "CKafka"),
 ]
 

@@ -95,6 +95,22 @@
             }
         }
 
+        /// Waits for notifications, until a moment has come or ``poke()`` is called.
+        ///
+        /// - Returns: The texts that came with them.
+        func notifications(until deadline: MonotonicInstant) async throws -> [String] {
+            try await withTaskCancellationHandler {
+                try await thread.run { [handle] in try handle.value.notifications(until: deadline) }
+            } onCancel: {
+                wait.poke()
+            }
+        }
+
+        /// Ends the wait for notifications.
+        func poke() {
+            wait.poke()
+        }
+
         /// Whether no transaction is open, after ending one that was left open.
         func isIdle() async -> Bool {
             guard mayNeedEnd.load(ordering: .relaxed) else { return true }

@@ -175,6 +175,11 @@
 
         // MARK: The whole
 
+        /// Where the server is.
+        var server: PostgresAddress {
+            get throws { try address.get() }
+        }
+
         /// How many wait for a connection.
         var waiting: Int { monitor.withLock(\.waiters.count) }
 

@@ -134,6 +134,36 @@ public struct SQLDatabase<Pool: SQLConnectionPool>: TableDatabase, OutboxDatabas
         }
     }
 
+    // MARK: The log
+
+    /// The same tables with an outbox that writes to its table.
+    package var withoutLog: SQLDatabase {
+        var settings = core.settings
+        settings.outboxLog = nil
+        return SQLDatabase(pool, settings: settings)
+    }
+
+    /// What the library's tables begin with.
+    package var prefix: String { core.settings.prefix }
+
+    /// Whether it was noted that something reads the log.
+    package func isLogMarked() async throws -> Bool {
+        let counters = core.tables.counters
+        return try await withReadTransaction { tx in
+            try await !tx.query("SELECT 1 FROM \(raw: counters) WHERE name = \(SQLTables.logMark)").isEmpty
+        }
+    }
+
+    /// Notes that something reads the log, so that what is written to it is not lost.
+    package func markLog() async throws {
+        let counters = core.tables.counters
+        try await withTransaction { tx in
+            try await tx.execute(
+                "INSERT INTO \(raw: counters) (name, value) VALUES (\(SQLTables.logMark), 1) ON CONFLICT (name) DO NOTHING"
+            )
+        }
+    }
+
     // MARK: Stores
 
     /// The portable tables.

@@ -78,7 +78,9 @@
         func staleConnections(cutsOff: Bool) async throws {
             let proxy = try Proxy()
             try proxy.start()
-            let database = PostgresDatabase(proxy.address)
+            // A name of its own, so that no other test's connections are ended.
+            let name = "stale-\(Runtime.current.makeUUID())"
+            let database = PostgresDatabase(proxy.address + "&application_name=\(name)")
             for _ in 0..<3 {
                 // Several, so that each has to be looked at.
                 try await withThrowingTaskGroup(of: Void.self) { group in
@@ -96,7 +98,7 @@
                         _ = try await tx.query(
                             """
                             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                            WHERE application_name = 'dovetail' AND pid <> pg_backend_pid()
+                            WHERE application_name = \(name) AND pid <> pg_backend_pid()
                             """)
                     }
                 }

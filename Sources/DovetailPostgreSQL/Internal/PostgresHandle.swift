@@ -290,6 +290,32 @@
             )
         }
 
+        // MARK: Notifications
+
+        /// Waits for notifications.
+        ///
+        /// - Returns: The texts that came with them; none if something else ended the wait.
+        func notifications(until deadline: MonotonicInstant) throws -> [String] {
+            guard let connection else {
+                throw DatabaseError(.unavailable, "The connection to \(address.shown) was lost.")
+            }
+            var texts: [String] = []
+            while true {
+                while let notification = PQnotifies(connection) {
+                    texts.append(String(cString: notification.pointee.extra))
+                    PQfreemem(notification)
+                }
+                guard texts.isEmpty else { return texts }
+                guard case .ready = wait.wait(for: PQsocket(connection), isWriting: false, until: deadline) else {
+                    return []
+                }
+                guard PQconsumeInput(connection) == 1, PQstatus(connection) == CONNECTION_OK else {
+                    defer { close() }
+                    throw lost(connection, in: nil)
+                }
+            }
+        }
+
         // MARK: The whole
 
         /// Whether there is something to be done before the connection can be used for another transaction.

@@ -50,6 +50,11 @@
         /// Ends the wait that goes on, or the next one.
         func interrupt() {
             interruption.store(true, ordering: .releasing)
+            poke()
+        }
+
+        /// Ends the wait that goes on, without saying that what is waited for is to be given up.
+        func poke() {
             var byte: UInt8 = 1
             // A pipe that is full wakes as well.
             _ = write(writeEnd, &byte, 1)

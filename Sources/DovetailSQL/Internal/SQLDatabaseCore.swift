@@ -17,7 +17,7 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
     let outboxWakeUp = WakeUp()
     /// The same, for whoever tells other programs.
     let outboxAppended = WakeUp()
-    private let settings: SQLSettings
+    let settings: SQLSettings
     private let isOpen = Atomic(false)
     private let monitor = Monitor(State())
 
@@ -55,6 +55,13 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
             let transaction = transaction(on: connection, isolation: .readCommitted)
             do {
                 try await migration.run(in: transaction)
+                if settings.outboxLog != nil, try await !isLogRead(in: transaction) {
+                    throw DatabaseError(
+                        .unsupported,
+                        "The outbox writes to the log, and what it writes would be lost: no relay has been prepared to read it. Call "
+                            + "'prepare()' of a PostgresLogRelay once before."
+                    )
+                }
                 _ = try await transaction.commit()
             } catch {
                 await transaction.rollBack()
@@ -62,6 +69,12 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
             }
         }
         isOpen.store(true, ordering: .releasing)
+    }
+
+    // MARK: The log
+
+    private func isLogRead(in tx: SQLTransaction<Pool.Connection>) async throws -> Bool {
+        try await !tx.query("SELECT 1 FROM \(raw: tables.counters) WHERE name = \(SQLTables.logMark)").isEmpty
     }
 
     // MARK: Transactions

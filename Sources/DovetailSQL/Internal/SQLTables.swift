@@ -27,6 +27,9 @@ struct SQLTables: Sendable {
     var busLanes: String { name("bus_lanes") }
     var busDeliveries: String { name("bus_deliveries") }
 
+    /// The counter that is there once something reads the log.
+    static let logMark = "log relay"
+
     /// The number of the lock that migrations hold.
     static let lockNumber: Int64 = 0x646f_7665_7461_696c
 

@@ -24,6 +24,9 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
     /// Is notified when rows were appended by this program.
     public var wakeUp: WakeUp? { database.core.outboxWakeUp }
 
+    /// The name of its table.
+    package var name: String { tables.outbox }
+
     /// The same as ``wakeUp``, for whoever tells other programs.
     package var appended: WakeUp { database.core.outboxAppended }
 
@@ -56,6 +59,14 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
                 row += 1
             } else {
                 let end = envelopes[row...].firstIndex { $0.attributes.notBefore != nil } ?? envelopes.count
+                if let log = database.core.settings.outboxLog {
+                    for envelope in envelopes[row..<end] {
+                        let content = LoggedEnvelope.encode(envelope)
+                        try tx.send("SELECT pg_logical_emit_message(true, \(log), CAST(\(content) AS BYTEA))")
+                    }
+                    row = end
+                    continue
+                }
                 for chunk in SQLChunks(row..<end) { try tx.send(insertion(envelopes[chunk], clock: tx.clock)) }
                 row = end
             }
