@@ -40,6 +40,7 @@ let rooms: [(name: String, uses: [String])] = [
 /// With its trait off, an adapter still builds, needs no library, and naming its types says which trait to turn on.
 let adapters: [(name: String, uses: [String], trait: String, library: String)] = [
     ("DovetailSQLite", ["DovetailCore", "DovetailSQL"], "SQLite", "CSQLite"),
+    ("DovetailPostgreSQL", ["DovetailCore", "DovetailOutbox", "DovetailSQL"], "PostgreSQL", "CPostgreSQL"),
     ("DovetailKafka", ["DovetailCore"], "Kafka", "CKafka"),
 ]
 
@@ -65,6 +66,7 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting"]),
     ("DovetailSQLiteTests", ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting"]),
+    ("DovetailPostgreSQLTests", ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting"]),
     ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailTesting"]),
     ("ConformanceTests", ["Dovetail", "DovetailTesting"]),
     ("QuickStartTests", ["Dovetail", "DovetailTesting"]),
@@ -73,7 +75,10 @@ let tests: [(name: String, uses: [String])] = [
 /// The examples: one executable each, run by `swift run NAME`, with the files that come along.
 let examples: [(name: String, uses: [String], files: [String])] = [
     (
-        "OrderCheckout", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailKafka"],
+        "OrderCheckout",
+        [
+            "Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailPostgreSQL", "DovetailKafka",
+        ],
         ["orders.jsonl"]
     ),
     ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
@@ -90,6 +95,7 @@ let package = Package(
     products: (rooms.map(\.name) + adapters.map(\.name)).map { .library(name: $0, targets: [$0]) },
     traits: [
         .trait(name: "SQLite", description: "SQLite databases, by the system's libsqlite3 (DovetailSQLite)."),
+        .trait(name: "PostgreSQL", description: "PostgreSQL databases, by the system's libpq (DovetailPostgreSQL)."),
         .trait(name: "Kafka", description: "The Kafka transport, by the system's librdkafka (DovetailKafka)."),
     ],
     targets: rooms.map { room in

@@ -5,15 +5,17 @@ import DovetailCore
 /// The conditions of a filter as pieces of a statement.
 struct DeadLetterConditions {
     private(set) var all: [SQL] = []
+    /// See ``SQLDialect/unindexed``.
+    private let unindexed: String
 
     /// Conditions on letters.
     ///
-    /// What stands behind a `+` is looked at row by row: no index may be chosen for it that would not give the order asked for.
-    ///
     /// - Parameters:
     ///   - filter: The filter, without its letters and messages.
+    ///   - dialect: The dialect.
     ///   - isTimeFirst: Whether letters are found by their time, if the filter has a beginning, or else by what they have in common.
-    init(_ filter: DeadLetterFilter, byTime isTimeFirst: Bool) {
+    init(_ filter: DeadLetterFilter, in dialect: SQLDialect, byTime isTimeFirst: Bool) {
+        unindexed = dialect.unindexed
         let isByTime = isTimeFirst && filter.since != nil
         add("queue", filter.queue?.rawValue, indexed: !isByTime)
         add("tier", filter.tier?.rawValue, indexed: false)
@@ -23,16 +25,17 @@ struct DeadLetterConditions {
         add("consumer", filter.consumer, indexed: !isByTime)
         add("tenant", filter.tenant?.rawValue, indexed: !isByTime)
         add("topic", filter.topic?.rawValue, indexed: false)
-        let plus = isByTime ? "" : "+"
-        if let since = filter.since { all.append("\(raw: plus)given_up_us >= \(since.microsecondsSinceEpoch)") }
-        if let before = filter.before { all.append("\(raw: plus)given_up_us < \(before.microsecondsSinceEpoch)") }
+        let mark = isByTime ? "" : unindexed
+        if let since = filter.since { all.append("\(raw: mark)given_up_us >= \(since.microsecondsSinceEpoch)") }
+        if let before = filter.before { all.append("\(raw: mark)given_up_us < \(before.microsecondsSinceEpoch)") }
         if let text = filter.text {
             all.append(#"LOWER(failure_message) LIKE LOWER(\#(Self.pattern(text))) ESCAPE '\'"#)
         }
     }
 
     /// Conditions on groups; `nil` if a group does not know what the filter asks for.
-    init?(onGroups filter: DeadLetterFilter) {
+    init?(onGroups filter: DeadLetterFilter, in dialect: SQLDialect) {
+        unindexed = dialect.unindexed
         var known = DeadLetterFilter.all
         (known.queue, known.tier, known.reason) = (filter.queue, filter.tier, filter.reason)
         (known.fingerprint, known.type, known.consumer) = (filter.fingerprint, filter.type, filter.consumer)
@@ -61,7 +64,7 @@ struct DeadLetterConditions {
 
     private mutating func add(_ column: String, _ value: String?, indexed: Bool) {
         guard let value else { return }
-        all.append("\(raw: indexed ? "" : "+")\(raw: column) = \(value)")
+        all.append("\(raw: indexed ? "" : unindexed)\(raw: column) = \(value)")
     }
 
     private static func pattern(_ text: String) -> String {

@@ -84,7 +84,7 @@ public struct SQLDeadLetterStore<Pool: SQLConnectionPool>: DeadLetterStore {
             let behind = named.filter { ($0.place ?? 0) > place }
             return Array(behind.sorted { ($0.place ?? 0) < ($1.place ?? 0) }.prefix(limit))
         }
-        var conditions = DeadLetterConditions(filter, byTime: false)
+        var conditions = DeadLetterConditions(filter, in: database.core.dialect, byTime: false)
         conditions.add("number > \(place)")
         let rows = try await tx.query(
             """
@@ -129,11 +129,14 @@ public struct SQLDeadLetterStore<Pool: SQLConnectionPool>: DeadLetterStore {
         try tx.check(database: database.core.id)
         guard limit > 0 else { return 0 }
         if let named = try await named(by: filter, in: tx) { return min(named.count, limit) }
-        if let conditions = DeadLetterConditions(onGroups: filter) {
-            let rows = try await tx.query("SELECT SUM(letters) FROM \(raw: groups)\(conditions.clause)")
+        if let conditions = DeadLetterConditions(onGroups: filter, in: database.core.dialect) {
+            let rows = try await tx.query(
+                """
+                SELECT CAST(SUM(letters) AS \(raw: database.core.dialect.integer)) FROM \(raw: groups)\(conditions.clause)
+                """)
             return min(limit, Int(clamping: try rows.first?.optionalInteger(0) ?? 0))
         }
-        let conditions = DeadLetterConditions(filter, byTime: true)
+        let conditions = DeadLetterConditions(filter, in: database.core.dialect, byTime: true)
         let rows = try await tx.query(
             """
             SELECT COUNT(*) FROM (SELECT 1 FROM \(raw: letters)\(conditions.clause) LIMIT \(limit)) AS counted

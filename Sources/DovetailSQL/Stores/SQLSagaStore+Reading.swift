@@ -29,7 +29,7 @@ extension SQLSagaStore {
             let ids = try await tx.query(
                 """
                 SELECT id FROM \(raw: tables.sagas) WHERE claimable <= \(now) AND \(raw: nameOnly) IN (\(SQL.list(names)))
-                ORDER BY claimable LIMIT \(limit)\(raw: dialect.rowLock)
+                ORDER BY claimable LIMIT \(limit)\(raw: dialect.freeRowLock)
                 """
             ).map { try $0.text(0) }
             var rows: [SagaRow] = []
@@ -96,8 +96,10 @@ extension SQLSagaStore {
     /// - Throws: `DatabaseError`.
     public func messages(for id: SagaID, in tx: Transaction) async throws -> SagaMessages {
         try tx.check(database: database.core.id)
+        // Whoever goes on to write must not be overtaken by a message.
+        let lock = tx.isReadOnly ? "" : dialect.rowLock
         let signals = try await tx.query(
-            "SELECT signals FROM \(raw: tables.sagas) WHERE id = \(id.rawValue)\(raw: dialect.rowLock)"
+            "SELECT signals FROM \(raw: tables.sagas) WHERE id = \(id.rawValue)\(raw: lock)"
         ).first?.integer(0)
         let rows = try await tx.query(
             """
@@ -211,21 +213,23 @@ extension SQLSagaStore {
             for status in [SagaStatus.completed, .compensated, .cancelled] where swept < limit {
                 swept += try await tx.execute(
                     """
-                    DELETE FROM \(raw: tables.sagas) WHERE id IN (
+                    WITH expired AS (
                         SELECT id FROM \(raw: tables.sagas)
                         WHERE status = \(status.rawValue) AND changed_at <= \(now.adding(.zero - age))
-                        ORDER BY changed_at, id LIMIT \(limit - swept)
+                        ORDER BY changed_at, id LIMIT \(limit - swept)\(raw: dialect.freeRowLock)
                     )
+                    DELETE FROM \(raw: tables.sagas) WHERE id IN (SELECT id FROM expired)
                     """)
             }
             guard swept < limit else { return swept }
             return swept
                 + (try await tx.execute(
                     """
-                    DELETE FROM \(raw: tables.sagaMessages) WHERE number IN (
+                    WITH expired AS (
                         SELECT number FROM \(raw: tables.sagaMessages) WHERE target IS NULL AND expiry <= \(now)
-                        ORDER BY expiry LIMIT \(limit - swept)
+                        ORDER BY expiry LIMIT \(limit - swept)\(raw: dialect.freeRowLock)
                     )
+                    DELETE FROM \(raw: tables.sagaMessages) WHERE number IN (SELECT number FROM expired)
                     """))
         }
     }
