@@ -38,6 +38,8 @@ public struct SQLDialect: Sendable {
     let rowLock: String
 
     /// What follows a query for rows that others do not hold, and must not change until the transaction ends.
+    ///
+    /// So a sweep waits for nobody. Its limit is part of the text: a plan that is made for any limit goes through whole tables.
     let freeRowLock: String
 
     /// Holds a lock with a number until the transaction ends; `nil` where one transaction writes at a time.
