@@ -100,7 +100,9 @@
         /// The most messages that are published together.
         public var batchSize: Int
 
-        /// How often a message that the transport did not take is tried again, and after how long; all that were committed later wait.
+        /// How often a message that the transport did not take is tried again, and after how long.
+        ///
+        /// Those of its key wait meanwhile, and so does all that is not in the same batch.
         public var retry: any RetryPolicy
 
         /// After what time each it is told how much log the server keeps.

@@ -38,6 +38,8 @@ public struct SQLDialect: Sendable {
     let rowLock: String
 
     /// What follows a query for rows that others do not hold, and must not change until the transaction ends.
+    ///
+    /// So a sweep waits for nobody. Its limit is part of the text: a plan that is made for any limit goes through whole tables.
     let freeRowLock: String
 
     /// What stands before a column for which no index is to be chosen, since another one gives the order asked for; nothing where the

@@ -67,7 +67,7 @@
                 """,
                 """
                 INSERT INTO \(tables.busLanes) (group_name, topic, lane, available_at, token)
-                SELECT 'g' || n % 2, 't' || n % 5, n, n, n % 50 FROM \(some)
+                SELECT 'g' || n % 2, 't' || n % 5, n, n, n % 5000 FROM \(some)
                 """,
                 "INSERT INTO \(tables.busDeliveries) (lane, message, due, attempts) SELECT n, n, n, 0 FROM \(some)",
                 "INSERT INTO \(tables.rows) (table_name, row_key, version, content) SELECT 't', n, 1, '1' FROM \(some)",

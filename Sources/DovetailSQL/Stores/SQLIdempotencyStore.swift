@@ -238,7 +238,7 @@ public struct SQLIdempotencyStore<Pool: SQLConnectionPool>: IdempotencyStore {
                 """
                 WITH expired AS (
                     SELECT scope, key_text FROM \(raw: keysTable) WHERE expiry <= \(now)
-                    ORDER BY expiry LIMIT \(limit)\(raw: dialect.freeRowLock)
+                    ORDER BY expiry LIMIT \(raw: String(limit))\(raw: dialect.freeRowLock)
                 )
                 DELETE FROM \(raw: keysTable) WHERE (scope, key_text) IN (SELECT scope, key_text FROM expired)
                 """)
@@ -248,7 +248,7 @@ public struct SQLIdempotencyStore<Pool: SQLConnectionPool>: IdempotencyStore {
                     """
                     WITH expired AS (
                         SELECT token FROM \(raw: requests) WHERE expiry <= \(now)
-                        ORDER BY expiry LIMIT \(limit - swept)\(raw: dialect.freeRowLock)
+                        ORDER BY expiry LIMIT \(raw: String(limit - swept))\(raw: dialect.freeRowLock)
                     )
                     DELETE FROM \(raw: requests) WHERE token IN (SELECT token FROM expired)
                     """))

@@ -118,7 +118,7 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
                 """
                 WITH expired AS (
                     SELECT id FROM \(raw: parked) WHERE parked_at < \(end)
-                    ORDER BY parked_at LIMIT \(limit)\(raw: dialect.freeRowLock)
+                    ORDER BY parked_at LIMIT \(raw: String(limit))\(raw: dialect.freeRowLock)
                 )
                 DELETE FROM \(raw: parked) WHERE id IN (SELECT id FROM expired)
                 """)

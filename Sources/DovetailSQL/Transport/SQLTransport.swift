@@ -246,7 +246,7 @@ public struct SQLTransport<Pool: SQLConnectionPool>: BacklogReportingTransport {
                 WITH expired AS (
                     SELECT m.id FROM \(raw: tables.busMessages) AS m WHERE m.published_at < \(end)
                     AND NOT EXISTS (SELECT 1 FROM \(raw: tables.busDeliveries) AS d WHERE d.message = m.id)
-                    ORDER BY m.published_at LIMIT \(limit)\(raw: database.core.dialect.freeRowLock)
+                    ORDER BY m.published_at LIMIT \(raw: String(limit))\(raw: database.core.dialect.freeRowLock)
                 )
                 DELETE FROM \(raw: tables.busMessages) WHERE id IN (SELECT id FROM expired)
                 """)
