@@ -2,10 +2,9 @@
 
 import DovetailCore
 import DovetailSaga
-import Foundation
 import Testing
 
-/// Drawings are as the golden files have them; run with `DOVETAIL_WRITE_GOLDEN=1` to write those anew, and look at them.
+/// Drawings are as the golden files have them.
 @Suite
 struct ChoreographyDrawingTests {
     private let expiring = Choreography("expiring") {
@@ -21,15 +20,15 @@ struct ChoreographyDrawingTests {
     }
 
     @Test func theCheckoutIsDrawn() throws {
-        try golden(checkout.mermaidSequence(), "checkout-sequence.mmd")
-        try golden(checkout.mermaidFlowchart(), "checkout-flowchart.mmd")
-        try golden(checkout.dot(), "checkout.dot")
+        try checkGolden(checkout.mermaidSequence(), "Choreography/checkout-sequence.mmd")
+        try checkGolden(checkout.mermaidFlowchart(), "Choreography/checkout-flowchart.mmd")
+        try checkGolden(checkout.dot(), "Choreography/checkout.dot")
     }
 
     @Test func joinsDeadlinesCyclesAndObserversAreDrawn() throws {
-        try golden(expiring.mermaidSequence(), "expiring-sequence.mmd")
-        try golden(expiring.mermaidFlowchart(), "expiring-flowchart.mmd")
-        try golden(expiring.dot(), "expiring.dot")
+        try checkGolden(expiring.mermaidSequence(), "Choreography/expiring-sequence.mmd")
+        try checkGolden(expiring.mermaidFlowchart(), "Choreography/expiring-flowchart.mmd")
+        try checkGolden(expiring.dot(), "Choreography/expiring.dot")
     }
 
     @Test func aNameCannotBreakOutOfADrawing() {
@@ -45,17 +44,4 @@ struct ChoreographyDrawingTests {
         #expect(flow.dot().contains(#"label="a\"]; b --> c %% \\""#))
         #expect(flow.mermaidFlowchart().contains("d#60;br#62;"))
     }
-}
-
-/// Compares a text with a golden file.
-func golden(_ text: String, _ name: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
-    let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().appending(path: "Golden/Choreography")
-    let file = folder.appending(path: name)
-    if ProcessInfo.processInfo.environment["DOVETAIL_WRITE_GOLDEN"] != nil {
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        try Data(text.utf8).write(to: file)
-    }
-    let expected = try String(decoding: Data(contentsOf: file), as: UTF8.self)
-    #expect(text == expected, "\(name) differs", sourceLocation: sourceLocation)
 }

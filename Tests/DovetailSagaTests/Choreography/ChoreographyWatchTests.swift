@@ -455,11 +455,11 @@ struct ChoreographyWatchTests {
             try await world.deliver(StockRejected(), options: options("c"))
             try await world.advance(by: .seconds(61))
             let stalled = try #require(try await watch.conversation("c"))
-            try golden(rounded(checkout.mermaidSequence(of: stalled)), "conversation-stalled.mmd")
+            try checkGolden(rounded(checkout.mermaidSequence(of: stalled)), "Choreography/conversation-stalled.mmd")
             try await world.deliver(PaymentRefunded(), options: options("c"))
             try await world.untilQuiet()
             let ended = try #require(try await watch.conversation("c"))
-            try golden(rounded(checkout.mermaidSequence(of: ended)), "conversation-ended.mmd")
+            try checkGolden(rounded(checkout.mermaidSequence(of: ended)), "Choreography/conversation-ended.mmd")
         }
     }
 

@@ -108,7 +108,7 @@ struct SagaHistoryTests {
             case "mmd": Self.history.mermaid()
             default: Self.history.html()
             }
-        try Golden.check(text, "history.\(kind)")
+        try checkGolden(text, "Sagas/history.\(kind)")
     }
 
     @Test("A timeline needs no other file and no network, and has one row for each record")
@@ -166,22 +166,6 @@ struct SagaHistoryTests {
     @Test("63: Diagrams are as in the golden files", arguments: ["mmd", "dot"])
     func diagramsAreGolden(kind: String) throws {
         let diagram = try SagaDiagram(Drawn())
-        try Golden.check(kind == "mmd" ? diagram.mermaid() : diagram.dot(), "diagram.\(kind)")
-    }
-}
-
-/// Files with what is expected, beside this one.
-///
-/// `DOVETAIL_GOLDEN=write` writes them anew, to be looked at before they are kept.
-private enum Golden {
-    static func check(_ text: String, _ name: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
-        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden/\(name)")
-        if ProcessInfo.processInfo.environment["DOVETAIL_GOLDEN"] == "write" {
-            try FileManager.default.createDirectory(
-                at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
-            try Data(text.utf8).write(to: file)
-        }
-        let expected = String(decoding: try Data(contentsOf: file), as: UTF8.self)
-        #expect(text == expected, sourceLocation: sourceLocation)
+        try checkGolden(kind == "mmd" ? diagram.mermaid() : diagram.dot(), "Sagas/diagram.\(kind)")
     }
 }
