@@ -20,13 +20,15 @@ struct ChoreographyDrawingTests {
         Hop("\"mail\"; drop", observes: OrderCounted.self)
     }
 
-    @Test func theCheckoutIsDrawn() throws {
+    @Test("63. The checkout is drawn")
+    func theCheckoutIsDrawn() throws {
         try golden(checkout.mermaidSequence(), "checkout-sequence.mmd")
         try golden(checkout.mermaidFlowchart(), "checkout-flowchart.mmd")
         try golden(checkout.dot(), "checkout.dot")
     }
 
-    @Test func joinsDeadlinesCyclesAndObserversAreDrawn() throws {
+    @Test("63. Joins, deadlines, cycles and observers are drawn")
+    func joinsDeadlinesCyclesAndObserversAreDrawn() throws {
         try golden(expiring.mermaidSequence(), "expiring-sequence.mmd")
         try golden(expiring.mermaidFlowchart(), "expiring-flowchart.mmd")
         try golden(expiring.dot(), "expiring.dot")
