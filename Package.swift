@@ -10,6 +10,7 @@ let rooms: [(name: String, uses: [String])] = [
     ("DovetailResilience", ["DovetailCore"]),
     ("DovetailOutbox", ["DovetailCore"]),
     ("DovetailIdempotency", ["DovetailCore", "DovetailConsumer"]),
+    ("DovetailDeadLetters", ["DovetailCore", "DovetailConsumer"]),
     ("DovetailClaimCheck", ["DovetailCore"]),
     ("DovetailReplica", ["DovetailCore", "DovetailConsumer"]),
     ("DovetailSaga", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
@@ -20,17 +21,18 @@ let rooms: [(name: String, uses: [String])] = [
         "DovetailTesting",
         [
             "DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency", "DovetailClaimCheck",
-            "DovetailReplica", "DovetailSimulation",
+            "DovetailReplica", "DovetailSaga", "DovetailSimulation",
         ]
     ),
     (
         "Dovetail",
         [
             "DovetailCore", "DovetailConsumer", "DovetailResilience", "DovetailOutbox", "DovetailIdempotency",
-            "DovetailClaimCheck", "DovetailReplica", "DovetailSaga", "DovetailCircuitBreaker", "DovetailBulkhead",
+            "DovetailDeadLetters", "DovetailClaimCheck", "DovetailReplica", "DovetailSaga", "DovetailCircuitBreaker",
+            "DovetailBulkhead",
         ]
     ),
-    ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency"]),
+    ("DovetailSQL", ["DovetailCore", "DovetailConsumer", "DovetailOutbox", "DovetailIdempotency", "DovetailSaga"]),
 ]
 
 /// The adapters: each stands on a C library of the system, behind a trait that is off by default.
@@ -38,6 +40,7 @@ let rooms: [(name: String, uses: [String])] = [
 /// With its trait off, an adapter still builds, needs no library, and naming its types says which trait to turn on.
 let adapters: [(name: String, uses: [String], trait: String, library: String)] = [
     ("DovetailSQLite", ["DovetailCore", "DovetailSQL"], "SQLite", "CSQLite"),
+    ("DovetailPostgreSQL", ["DovetailCore", "DovetailOutbox", "DovetailSQL"], "PostgreSQL", "CPostgreSQL"),
     ("DovetailKafka", ["DovetailCore"], "Kafka", "CKafka"),
 ]
 
@@ -48,14 +51,22 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailResilienceTests", ["DovetailCore", "DovetailResilience", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailOutboxTests", ["DovetailOutbox", "DovetailTesting"]),
     ("DovetailIdempotencyTests", ["DovetailIdempotency", "DovetailTesting"]),
+    (
+        "DovetailDeadLettersTests",
+        ["DovetailDeadLetters", "DovetailConsumer", "DovetailIdempotency", "DovetailOutbox", "DovetailTesting"]
+    ),
     ("DovetailClaimCheckTests", ["DovetailClaimCheck", "DovetailConsumer", "DovetailOutbox", "DovetailTesting"]),
     ("DovetailReplicaTests", ["DovetailReplica", "DovetailConsumer", "DovetailTesting"]),
-    ("DovetailSagaTests", ["DovetailSaga", "DovetailTesting"]),
+    (
+        "DovetailSagaTests",
+        ["DovetailSaga", "DovetailConsumer", "DovetailOutbox", "DovetailSimulation", "DovetailTesting"]
+    ),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting"]),
     ("DovetailSQLiteTests", ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting"]),
+    ("DovetailPostgreSQLTests", ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting"]),
     ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailTesting"]),
     ("ConformanceTests", ["Dovetail", "DovetailTesting"]),
     ("QuickStartTests", ["Dovetail", "DovetailTesting"]),
@@ -64,13 +75,18 @@ let tests: [(name: String, uses: [String])] = [
 /// The examples: one executable each, run by `swift run NAME`, with the files that come along.
 let examples: [(name: String, uses: [String], files: [String])] = [
     (
-        "OrderCheckout", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailKafka"],
+        "OrderCheckout",
+        [
+            "Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailPostgreSQL", "DovetailKafka",
+        ],
         ["orders.jsonl"]
     ),
     ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
     ("ActivityFeed", ["Dovetail", "DovetailSimulation"], []),
+    ("DeadLetterDesk", ["Dovetail", "DovetailSQL", "DovetailSQLite"], []),
     ("StreamingFallback", ["Dovetail", "DovetailSimulation"], []),
     ("CheckoutChoreography", ["Dovetail", "DovetailSimulation"], []),
+    ("TripSaga", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite"], []),
 ]
 
 let package = Package(
@@ -79,6 +95,7 @@ let package = Package(
     products: (rooms.map(\.name) + adapters.map(\.name)).map { .library(name: $0, targets: [$0]) },
     traits: [
         .trait(name: "SQLite", description: "SQLite databases, by the system's libsqlite3 (DovetailSQLite)."),
+        .trait(name: "PostgreSQL", description: "PostgreSQL databases, by the system's libpq (DovetailPostgreSQL)."),
         .trait(name: "Kafka", description: "The Kafka transport, by the system's librdkafka (DovetailKafka)."),
     ],
     targets: rooms.map { room in

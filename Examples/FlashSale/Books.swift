@@ -35,7 +35,7 @@ final class Books: Instrument {
         var opened = MonotonicInstant(nanoseconds: 0)
     }
 
-    static let slice = 20
+    static let slice = 30
 
     private let state = Mutex(State())
 

@@ -7,15 +7,16 @@ import Foundation
 enum Plan {
     static let merchants = 1...200
     static let viral = 77
-    static let duration: Duration = .seconds(400)
+    /// Long enough for several hundred orders of each merchant, so that a p99 is not a matter of two unlucky ones.
+    static let duration: Duration = .seconds(900)
     /// Orders a second of each merchant, and of the crowd that comes to one.
     static let usualRate = 0.5
     static let crowdRate = 300.0
-    static let crowd: Range<Duration> = .seconds(60)..<(.seconds(240))
+    static let crowd: Range<Duration> = .seconds(120)..<(.seconds(300))
 
     static let processors = ["north", "south"]
     /// When each processor does not answer.
-    static let outages: [Range<Duration>] = [.seconds(110)..<(.seconds(170)), .seconds(280)..<(.seconds(340))]
+    static let outages: [Range<Duration>] = [.seconds(180)..<(.seconds(240)), .seconds(600)..<(.seconds(660))]
     /// How long a payment may take before it is given up and the other processor is asked.
     static let paymentLimit: Duration = .milliseconds(400)
 

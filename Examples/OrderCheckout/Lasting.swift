@@ -2,6 +2,7 @@
 
 import Dovetail
 import DovetailKafka
+import DovetailPostgreSQL
 import DovetailSQL
 import DovetailSQLite
 import Foundation
@@ -13,7 +14,7 @@ protocol PremisesVisitor<Result>: Sendable {
     func visit<DB: ShopDatabase, Bus: BacklogReportingTransport>(_ premises: Premises<DB, Bus>) async throws -> Result
 }
 
-/// Premises that outlive the process, or reach beyond it: databases in files, a bus in a file or a broker.
+/// Premises that outlive the process, or reach beyond it: databases in files or on a server, a bus beside them or a broker.
 struct Lasting {
     let options: Options
 
@@ -22,11 +23,51 @@ struct Lasting {
         switch options.database {
         case .memory:
             try await withBus(
-                order: InMemoryDatabase(), payment: InMemoryDatabase(), inventory: InMemoryDatabase(), visitor: visitor
+                order: InMemoryDatabase(), payment: InMemoryDatabase(), inventory: InMemoryDatabase(),
+                local: InMemoryTransport(), visitor: visitor
             )
         case .sqlite(let path): try await openFiles(FileNames(path), for: visitor)
+        case .postgresql(let address): try await openServer(address, for: visitor)
         }
     }
+
+    #if PostgreSQL
+        private func openServer<Visitor: PremisesVisitor>(
+            _ address: String, for visitor: Visitor
+        ) async throws -> Visitor.Result {
+            // One server is enough for an example. In earnest each service has a database of its own.
+            let configuration = PostgresConfiguration(mostConnections: options.workers + 4, longestWait: .seconds(10))
+            let databases = ["order", "payment", "inventory", "bus"].map { (name: String) in
+                PostgresDatabase(
+                    address, configuration: configuration, settings: SQLSettings(prefix: "\(name)_", service: name))
+            }
+            let result: Result<Visitor.Result, any Error>
+            do {
+                for database in databases { try await database.open() }
+                let bus = SQLTransport(
+                    in: databases[3],
+                    settings: SQLTransportSettings(lease: .seconds(options.lease), pollInterval: .milliseconds(20)))
+                result = .success(
+                    try await withBus(
+                        order: databases[0], payment: databases[1], inventory: databases[2], local: bus,
+                        visitor: visitor))
+            } catch let error as DatabaseError where [.unavailable, .cannotOpen, .foreignSchema].contains(error.code) {
+                result = .failure(Unusable(message: error.message))
+            } catch {
+                result = .failure(error)
+            }
+            for database in databases { await database.close() }
+            return try result.get()
+        }
+    #else
+        private func openServer<Visitor: PremisesVisitor>(
+            _ address: String, for visitor: Visitor
+        ) async throws -> Visitor.Result {
+            throw Unusable(
+                message:
+                    "this program was built without PostgreSQL. Run 'swift run --traits PostgreSQL OrderCheckout …'.")
+        }
+    #endif
 
     #if SQLite
         private func openFiles<Visitor: PremisesVisitor>(
@@ -41,15 +82,18 @@ struct Lasting {
             } catch let error as DatabaseError {
                 throw Unusable(message: "\(error.message)")
             }
+            let bus = SQLiteDatabase(names.file(for: "bus"))
+            let settings = SQLTransportSettings(lease: .seconds(options.lease))
             let result: Result<Visitor.Result, any Error>
             do {
                 result = .success(
                     try await withBus(
-                        order: order, payment: payment, inventory: inventory, files: names, visitor: visitor
-                    ))
+                        order: order, payment: payment, inventory: inventory,
+                        local: SQLTransport(in: bus, settings: settings), visitor: visitor))
             } catch {
                 result = .failure(error)
             }
+            await bus.close()
             for database in databases { await database.close() }
             return try result.get()
         }
@@ -63,8 +107,10 @@ struct Lasting {
     #endif
 
     /// Opens the bus and hands all over.
-    private func withBus<DB: ShopDatabase, Visitor: PremisesVisitor>(
-        order: DB, payment: DB, inventory: DB, files: FileNames? = nil, visitor: Visitor
+    ///
+    /// - Parameter local: The bus that is beside the databases.
+    private func withBus<DB: ShopDatabase, Local: BacklogReportingTransport, Visitor: PremisesVisitor>(
+        order: DB, payment: DB, inventory: DB, local: Local, visitor: Visitor
     ) async throws -> Visitor.Result {
         func visit(_ bus: some BacklogReportingTransport) async throws -> Visitor.Result {
             try await visitor.visit(
@@ -100,22 +146,7 @@ struct Lasting {
                     message: "this program was built without Kafka, which is at \(address). "
                         + "Run 'swift run --traits SQLite,Kafka OrderCheckout …'.")
             #endif
-        case .local:
-            #if SQLite
-                guard let files else { return try await visit(InMemoryTransport()) }
-                let database = SQLiteDatabase(files.file(for: "bus"))
-                let settings = SQLTransportSettings(lease: .seconds(options.lease))
-                let result: Result<Visitor.Result, any Error>
-                do {
-                    result = .success(try await visit(SQLTransport(in: database, settings: settings)))
-                } catch {
-                    result = .failure(error)
-                }
-                await database.close()
-                return try result.get()
-            #else
-                return try await visit(InMemoryTransport())
-            #endif
+        case .local: return try await visit(local)
         }
     }
 

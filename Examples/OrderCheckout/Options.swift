@@ -17,11 +17,13 @@ struct Options {
         case memory
         /// Files beside this one, one for each service.
         case sqlite(String)
+        /// Tables of their own for each service, in the database with this address.
+        case postgresql(String)
     }
 
     /// What carries the messages.
     enum TransportChoice: Equatable {
-        /// Memory; with SQLite, a file beside the others, so that it survives with them.
+        /// Memory; with SQLite or PostgreSQL, beside the others, so that it survives with them.
         case local
         case kafka(String)
     }
@@ -146,6 +148,8 @@ struct Options {
           --database sqlite:FILE  Keeps each service's rows in a file of its own beside FILE, such as shop-order.db for
                                 shop.db, and the bus in another. Needs 'swift run --traits SQLite'. Kill the process
                                 anywhere, and run it again with --resume.
+          --database postgresql://USER@HOST/NAME  Keeps each service's rows, and the bus, in tables of its own there. Needs
+                                'swift run --traits PostgreSQL'.
           --transport kafka:HOST:PORT  Sends the messages through Kafka. Needs 'swift run --traits Kafka'. The faults of
                                 the bus (--duplicate, --drop, --reorder) are those of the bus in memory only.
           --resume              Goes on where an earlier run on the same files was cut off.
@@ -209,8 +213,9 @@ private func names<Name: RawRepresentable<String> & Hashable>(in text: String) -
 
 private func databaseChoice(_ text: String) throws(Options.UsageError) -> Options.DatabaseChoice {
     if text == "memory" { return .memory }
+    if text.hasPrefix("postgresql://") || text.hasPrefix("postgres://") { return .postgresql(text) }
     guard text.hasPrefix("sqlite:"), text.count > 7 else {
-        throw Options.UsageError(message: "--database takes sqlite:FILE, not '\(text)'.")
+        throw Options.UsageError(message: "--database takes sqlite:FILE or postgresql://USER@HOST/NAME, not '\(text)'.")
     }
     return .sqlite(String(text.dropFirst(7)))
 }

@@ -5,6 +5,7 @@
 @_exported public import DovetailClaimCheck
 @_exported public import DovetailConsumer
 @_exported public import DovetailCore
+@_exported public import DovetailDeadLetters
 @_exported public import DovetailIdempotency
 @_exported public import DovetailOutbox
 @_exported public import DovetailReplica

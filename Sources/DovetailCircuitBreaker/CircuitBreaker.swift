@@ -29,7 +29,8 @@ import Synchronization
 ///
 /// A call through a closed breaker allocates nothing and takes no lock, unless it fails or is slow. The clock is read only as
 /// often as the settings need it: not at all for a window of counted calls, once for a window of time, twice if slow calls
-/// count.
+/// count. Where slow means a second or more, and a bucket of the window is a tenth of a second or more, that is the machine's
+/// coarse clock, which is cheaper and 10 ms off at most.
 ///
 /// A breaker around a call that goes through the same breaker does not deadlock, but counts that call twice, and half-open
 /// it may reject the inner call of its own probe. Use one of the two.
@@ -58,6 +59,8 @@ public final class CircuitBreaker: Guard {
     private let windowEnd: Atomic<Int64>
     /// See ``BreakerLimits/slowNanoseconds``.
     private let slowNanoseconds: Atomic<Int64>
+    /// See ``BreakerContext/usesTicks(under:)``.
+    private let usesTicks: Atomic<Bool>
     private let locked: Mutex<Locked>
 
     /// Creates a breaker.
@@ -94,12 +97,18 @@ public final class CircuitBreaker: Guard {
         word = Atomic(core.word(rotation: 0).rawValue)
         windowEnd = Atomic(core.windowEnd)
         slowNanoseconds = Atomic(limits.slowNanoseconds)
+        usesTicks = Atomic(context.usesTicks(under: limits))
         locked = Mutex(Locked(core: core, look: (0, second)))
     }
 
     var runtime: Runtime { context.runtime }
 
     func now() -> MonotonicInstant { context.now() }
+
+    /// The time by which calls are measured.
+    private func measuredNow() -> MonotonicInstant {
+        usesTicks.load(ordering: .relaxed) ? SystemTime().lastTick() : now()
+    }
 
     // MARK: Closures
 
@@ -183,7 +192,7 @@ public final class CircuitBreaker: Guard {
         let word = AdmissionWord(rawValue: word.load(ordering: .acquiring))
         let isTimed = slowNanoseconds.load(ordering: .relaxed) != .max
         guard word.admits else { return try admitUnderLock(isTimed: isTimed) }
-        return Ticket(generation: word.generation, start: isTimed ? now().nanoseconds : .min)
+        return Ticket(generation: word.generation, start: isTimed ? measuredNow().nanoseconds : .min)
     }
 
     @usableFromInline
@@ -205,7 +214,7 @@ public final class CircuitBreaker: Guard {
         var instant: MonotonicInstant?
         var isSlow = false
         if ticket.start != .min, outcome != .neutral {
-            let end = now()
+            let end = measuredNow()
             instant = end
             let (taken, overflow) = end.nanoseconds.subtractingReportingOverflow(ticket.start)
             isSlow = overflow || taken > slowNanoseconds.load(ordering: .relaxed)
@@ -239,7 +248,7 @@ public final class CircuitBreaker: Guard {
             // belongs to the word, or the exchange fails.
             let end = windowEnd.load(ordering: .acquiring)
             if end != .max {
-                let now = instant ?? now()
+                let now = instant ?? measuredNow()
                 instant = now
                 guard now.nanoseconds < end else { return false }
             }
@@ -252,7 +261,7 @@ public final class CircuitBreaker: Guard {
 
     /// The time, if the window is one of time.
     private func timeForWindow() -> MonotonicInstant? {
-        windowEnd.load(ordering: .relaxed) == .max ? nil : now()
+        windowEnd.load(ordering: .relaxed) == .max ? nil : measuredNow()
     }
 
     // MARK: Under the lock
@@ -335,8 +344,10 @@ public final class CircuitBreaker: Guard {
             switch step {
             case .done(let value): return value
             case .asks(let attempt):
-                moment = answer(
-                    to: attempt, under: locked.withLock { $0.core.limits }, at: moment?.now ?? now())
+                let limits = locked.withLock { $0.core.limits }
+                // How long it stays open is not measured in ticks.
+                let known = context.usesTicks(under: limits) ? nil : moment?.now
+                moment = answer(to: attempt, under: limits, at: known ?? now())
             }
         }
     }
@@ -354,6 +365,7 @@ public final class CircuitBreaker: Guard {
         let hasMoved = end != windowEnd.load(ordering: .relaxed)
         if hasMoved { windowEnd.store(end, ordering: .releasing) }
         slowNanoseconds.store(core.limits.slowNanoseconds, ordering: .relaxed)
+        usesTicks.store(context.usesTicks(under: core.limits), ordering: .relaxed)
         word.store(core.word(rotation: hasMoved ? old.rotation &+ 1 : old.rotation).rawValue, ordering: .releasing)
     }
 

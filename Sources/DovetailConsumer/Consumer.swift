@@ -100,6 +100,14 @@ extension Consumer {
         with { $0.classifier = FailureClassifier(rule) }
     }
 
+    /// Sets how failures are classified, and under which reason messages are kept that cannot be handled.
+    ///
+    /// - Parameter classifier: The classifier.
+    /// - Returns: The changed consumer.
+    public func classifying(by classifier: FailureClassifier) -> Consumer {
+        with { $0.classifier = classifier }
+    }
+
     /// Sets where messages are kept that cannot be handled.
     ///
     /// A message is acknowledged only after its letter was captured. Without a sink it is rejected, which some transports

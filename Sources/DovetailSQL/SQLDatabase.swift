@@ -4,6 +4,7 @@ public import DovetailConsumer
 public import DovetailCore
 public import DovetailIdempotency
 public import DovetailOutbox
+public import DovetailSaga
 
 /// A database that speaks SQL, with every store of the library in it.
 ///
@@ -21,7 +22,7 @@ public import DovetailOutbox
 /// The library's tables are made when the database is first used. Times are those of the database's own clock, unless
 /// ``SQLSettings/runtime`` says otherwise.
 public struct SQLDatabase<Pool: SQLConnectionPool>: TableDatabase, OutboxDatabase, IdempotencyDatabase,
-    WaitingRoomDatabase, DeadLetterDatabase
+    WaitingRoomDatabase, DeadLetterDatabase, SagaDatabase
 {
     /// The transactions of this database.
     public typealias Transaction = SQLTransaction<Pool.Connection>
@@ -30,9 +31,6 @@ public struct SQLDatabase<Pool: SQLConnectionPool>: TableDatabase, OutboxDatabas
     public var pool: Pool { core.pool }
 
     let core: SQLDatabaseCore<Pool>
-
-    /// How often a body is run before a serialization failure is thrown.
-    static var mostRuns: Int { 10 }
 
     /// Creates a database; nothing is opened yet.
     ///
@@ -58,8 +56,9 @@ public struct SQLDatabase<Pool: SQLConnectionPool>: TableDatabase, OutboxDatabas
 
     /// Runs a body in a transaction, which commits when the body returns and rolls back when it throws.
     ///
-    /// Where transactions run side by side, a body whose commit is refused, or that was given up in a deadlock, is run again, ten
-    /// times at most. In SQLite that does not happen.
+    /// Where transactions run side by side, as in PostgreSQL, a body whose commit is refused, or that was given up in a deadlock, is
+    /// run again after a moment, ten times at most; so it must have no effects but those of its transaction. In SQLite that does
+    /// not happen.
     ///
     /// - Parameters:
     ///   - isolation: How far the transaction is kept from others; the dialect's default if `nil`, which is serializable.
@@ -72,25 +71,20 @@ public struct SQLDatabase<Pool: SQLConnectionPool>: TableDatabase, OutboxDatabas
         isolation: IsolationLevel?, _ body: (Transaction) async throws -> Result
     ) async throws -> Result {
         try await core.prepareToWrite()
-        var run = 1
-        while true {
-            do {
-                let (result, actions) = try await core.pool.withConnection(for: .writing) { connection in
-                    let transaction = core.transaction(on: connection, isolation: isolation)
-                    do {
-                        let result = try await core.marking { try await body(transaction) }
-                        return (result, try await transaction.commit())
-                    } catch {
-                        await transaction.rollBack()
-                        throw error
-                    }
+        let (result, actions) = try await core.rerunning {
+            try await core.pool.withConnection(for: .writing) { connection in
+                let transaction = core.transaction(on: connection, isolation: isolation)
+                do {
+                    let result = try await core.marking { try await body(transaction) }
+                    return (result, try await transaction.commit())
+                } catch {
+                    await transaction.rollBack()
+                    throw transaction.reason(for: error)
                 }
-                for action in actions { action() }
-                return result
-            } catch let error as DatabaseError where run < Self.mostRuns && error.code.endsRunOnly {
-                run += 1
             }
         }
+        for action in actions { action() }
+        return result
     }
 
     /// Runs a body that only reads, on the state of the last commit, without waiting for those who write.
@@ -116,30 +110,58 @@ public struct SQLDatabase<Pool: SQLConnectionPool>: TableDatabase, OutboxDatabas
     }
 
     /// Runs a transaction of a store's own, where statements need no change of thread if there is such a place.
+    ///
+    /// Where transactions run side by side, each statement sees what was committed before it, and what is decided about is locked:
+    /// a store whose transactions are run again would fall behind when many use it.
     func withOwnTransaction<Result: Sendable>(
         _ body: @escaping @Sendable @concurrent (Transaction) async throws -> Result
     ) async throws -> Result {
         try await core.prepareToWrite()
-        var run = 1
-        while true {
-            do {
-                return try await core.pool.withConnection(for: .writing) { connection in
-                    let core = core
-                    return try await near(connection) { @concurrent in
-                        let transaction = core.transaction(on: connection, isolation: nil)
-                        do {
-                            let result = try await body(transaction)
-                            _ = try await transaction.commit()
-                            return result
-                        } catch {
-                            await transaction.rollBack()
-                            throw error
-                        }
+        return try await core.rerunning {
+            try await core.pool.withConnection(for: .writing) { connection in
+                let core = core
+                return try await near(connection) { @concurrent in
+                    let transaction = core.transaction(on: connection, isolation: .readCommitted)
+                    do {
+                        let result = try await body(transaction)
+                        _ = try await transaction.commit()
+                        return result
+                    } catch {
+                        await transaction.rollBack()
+                        throw transaction.reason(for: error)
                     }
                 }
-            } catch let error as DatabaseError where run < Self.mostRuns && error.code.endsRunOnly {
-                run += 1
             }
+        }
+    }
+
+    // MARK: The log
+
+    /// The same tables with an outbox that writes to its table.
+    package var withoutLog: SQLDatabase {
+        var settings = core.settings
+        settings.outboxLog = nil
+        return SQLDatabase(pool, settings: settings)
+    }
+
+    /// What the library's tables begin with.
+    package var prefix: String { core.settings.prefix }
+
+    /// Whether it was noted that something reads the log.
+    package func isLogMarked() async throws -> Bool {
+        let counters = core.tables.counters
+        return try await withReadTransaction { tx in
+            try await !tx.query("SELECT 1 FROM \(raw: counters) WHERE name = \(SQLTables.logMark)").isEmpty
+        }
+    }
+
+    /// Notes that something reads the log, so that what is written to it is not lost.
+    package func markLog() async throws {
+        let counters = core.tables.counters
+        try await withTransaction { tx in
+            try await tx.execute(
+                "INSERT INTO \(raw: counters) (name, value) VALUES (\(SQLTables.logMark), 1) ON CONFLICT (name) DO NOTHING"
+            )
         }
     }
 
@@ -159,11 +181,9 @@ public struct SQLDatabase<Pool: SQLConnectionPool>: TableDatabase, OutboxDatabas
 
     /// The dead letters.
     public var deadLetterStore: SQLDeadLetterStore<Pool> { SQLDeadLetterStore(self) }
-}
 
-extension DatabaseError.Code {
-    /// Whether the transaction can be run again because only its timing was bad.
-    fileprivate var endsRunOnly: Bool { self == .serializationFailure || self == .deadlock }
+    /// The sagas.
+    public var sagaStore: SQLSagaStore<Pool> { SQLSagaStore(self) }
 }
 
 /// Runs a body where the statements of a connection need no change of thread.

@@ -37,8 +37,20 @@ public struct SQLDialect: Sendable {
     /// What follows a query whose rows others must not change until the transaction ends.
     let rowLock: String
 
+    /// What follows a query for rows that others do not hold, and must not change until the transaction ends.
+    ///
+    /// So a sweep waits for nobody. Its limit is part of the text: a plan that is made for any limit goes through whole tables.
+    let freeRowLock: String
+
+    /// What stands before a column for which no index is to be chosen, since another one gives the order asked for; nothing where the
+    /// database finds that out by itself.
+    let unindexed: String
+
     /// Holds a lock with a number until the transaction ends; `nil` where one transaction writes at a time.
     let lock: (@Sendable (Int64) -> SQL)?
+
+    /// Holds a lock with a number together with others who do the same, and keeps those out who hold it alone.
+    let sharedLock: (@Sendable (Int64) -> SQL)?
 
     /// Whether nothing but a roll-back is possible once a statement has failed.
     let failureEndsTransaction: Bool
@@ -62,9 +74,42 @@ public struct SQLDialect: Sendable {
         keyedTable: " WITHOUT ROWID",
         now: "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
         rowLock: "",
+        freeRowLock: "",
+        unindexed: "+",
         lock: nil,
+        sharedLock: nil,
         failureEndsTransaction: false,
         begin: { _ in "BEGIN IMMEDIATE" },
         beginReading: "BEGIN"
+    )
+
+    /// PostgreSQL 12 and later.
+    ///
+    /// Transactions write side by side and are serializable unless told otherwise: one that another got in the way of is run again.
+    /// The stores' own transactions are short, read what is committed, and lock what they decide about.
+    public static let postgreSQL = SQLDialect(
+        name: "PostgreSQL",
+        placeholder: "$",
+        identity: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        integer: "BIGINT",
+        text: "TEXT COLLATE \"C\"",
+        bytes: "BYTEA",
+        keyedTable: "",
+        // Of the statement, not of the transaction, which may have waited for a lock since; and an index can be searched with it.
+        now: "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)",
+        rowLock: " FOR UPDATE",
+        freeRowLock: " FOR UPDATE SKIP LOCKED",
+        unindexed: "",
+        lock: { "SELECT pg_advisory_xact_lock(\($0))" },
+        sharedLock: { "SELECT pg_advisory_xact_lock_shared(\($0))" },
+        failureEndsTransaction: true,
+        begin: { isolation in
+            switch isolation {
+            case .readCommitted?: "BEGIN ISOLATION LEVEL READ COMMITTED"
+            case .repeatableRead?: "BEGIN ISOLATION LEVEL REPEATABLE READ"
+            default: "BEGIN ISOLATION LEVEL SERIALIZABLE"
+            }
+        },
+        beginReading: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
     )
 }

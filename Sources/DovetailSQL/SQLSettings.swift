@@ -20,6 +20,9 @@ public struct SQLSettings: Sendable {
     /// that own time.
     public var runtime: Runtime?
 
+    /// The mark under which the outbox writes messages to the database's log instead of a table; `nil` for the table.
+    package var outboxLog: String?
+
     /// Creates settings.
     ///
     /// - Parameters:

@@ -19,7 +19,7 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
     let dialect: SQLDialect
     let clock: SQLClock
     private let connection: Connection
-    private let isReadOnly: Bool
+    let isReadOnly: Bool
     private var isEnded = false
     /// Travels with the first statement, so that a lock is not held before it is needed.
     private var beginning: SQLStatement?
@@ -79,8 +79,22 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
         deferred.append(sql.statement(for: dialect))
     }
 
+    /// Runs what was put off.
+    func sendNow() async throws {
+        guard let last = deferred.popLast() else { return }
+        do {
+            _ = try await run(last)
+        } catch {
+            failure = error
+            throw error
+        }
+    }
+
     private func run(_ sql: SQL) async throws -> SQLResult {
-        let statement = sql.statement(for: dialect)
+        try await run(sql.statement(for: dialect))
+    }
+
+    private func run(_ statement: SQLStatement) async throws -> SQLResult {
         guard beginning != nil || !deferred.isEmpty else {
             do {
                 return try await connection.run(statement)
@@ -155,6 +169,14 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
             _ = try await runDeferred(followedBy: SQLStatement("COMMIT", []))
         }
         return afterCommitActions
+    }
+
+    /// Why it has failed, when its body threw an error.
+    ///
+    /// A body may have thrown what it made of the failure of a statement; that the transaction is to be run again is not lost by it.
+    func reason(for error: any Error) -> any Error {
+        if let failure = failure as? DatabaseError, failure.code.endsRunOnly { return failure }
+        return error
     }
 
     func rollBack() async {

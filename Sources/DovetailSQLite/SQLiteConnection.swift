@@ -7,7 +7,7 @@
 
     /// A connection to a SQLite file, with a thread of its own.
     public final class SQLiteConnection: SQLConnection {
-        private let thread: SQLiteThread
+        private let thread: ConnectionThread
         private let handle: Confined
         private let busyWait: SQLiteBusyWait
         /// Whether a transaction may be open, so that one need not change threads to hear that none is.
@@ -24,7 +24,7 @@
             }
         }
 
-        private init(_ handle: Confined, thread: SQLiteThread, busyWait: SQLiteBusyWait) {
+        private init(_ handle: Confined, thread: ConnectionThread, busyWait: SQLiteBusyWait) {
             self.handle = handle
             self.thread = thread
             self.busyWait = busyWait
@@ -36,7 +36,7 @@
         static func open(
             _ path: String, for access: SQLAccess, _ configuration: SQLiteConfiguration
         ) async throws -> SQLiteConnection {
-            let thread = SQLiteThread(access == .writing ? "dovetail.sqlite.writer" : "dovetail.sqlite.reader")
+            let thread = ConnectionThread(access == .writing ? "dovetail.sqlite.writer" : "dovetail.sqlite.reader")
             let busyWait = SQLiteBusyWait(limit: configuration.busyTimeout)
             let handle = try await thread.run {
                 Confined(try SQLiteHandle(path: path, access: access, configuration: configuration, busyWait: busyWait))

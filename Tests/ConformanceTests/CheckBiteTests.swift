@@ -107,7 +107,12 @@ struct CheckBiteTests {
     static let deadLetterCulprits: [(check: DeadLetterStoreCheck, defect: BrokenDeadLetterStore.Defect)] = [
         (.keptAsItWas, .dropsHeaders), (.undecodableIsKeptAsItCame, .keepsOnlyMessages),
         (.rolledBackIsNotKept, .keepsAtOnce), (.uncommittedIsUnseen, .keepsAtOnce), (.keptOnce, .keepsRepeats),
-        (.listedInOrder, .listsNewestFirst), (.counted, .countsOnePage),
+        (.listedInOrder, .listsNewestFirst), (.counted, .countsOnePage), (.readByName, .readsOthersByName),
+        (.foundByEachCondition, .ignoresTenants), (.pagedByFilter, .filtersAfterPaging),
+        (.countedByFilter, .countsBeyondLimit), (.groupedInStep, .groupsCountOne), (.removedOnce, .claimsToRemoveAll),
+        (.rolledBackRemovalIsNone, .removesAtOnce), (.removedByOneOfTwo, .claimsToRemoveAll),
+        (.placesOnlyRise, .givesPlacesAgain), (.historyIsRemembered, .forgetsHistory),
+        (.sweptInBounds, .sweepsWhatIsYoung),
     ]
 
     @Test(arguments: deadLetterCulprits)

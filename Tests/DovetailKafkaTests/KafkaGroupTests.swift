@@ -82,6 +82,34 @@
             await transport.close()
         }
 
+        @Test("A member that joins is handed nothing of a partition while the one before has messages of it in hand")
+        func handoverWaits() async throws {
+            let cluster = try MockCluster(topics: [topic.rawValue: 2])
+            let transport = try cluster.connect()
+            let first = try await transport.subscribe(to: [topic], as: group)
+            try await run.publish(run.messages(0..<20, key: { PartitionKey("\($0)") }), to: transport)
+            let inHand = try await run.receive(20, from: first)
+            #expect(inHand.count == 20)
+            let second = try await transport.subscribe(to: [topic], as: group)
+            #expect(try await run.receive(1, from: second, within: .seconds(10)).isEmpty)
+            try await first.settle(inHand.map { .acknowledge($0.id) })
+            try await run.publish(run.messages(20..<40, key: { PartitionKey("\($0)") }), to: transport)
+            var seen: Set<Int> = []
+            var atSecond = 0
+            while !seen.isSuperset(of: 20..<40) {
+                for member in [first, second] {
+                    let deliveries = try await run.receive(20, from: member, within: .milliseconds(200))
+                    seen.formUnion(run.numbers(deliveries))
+                    if member === second { atSecond += deliveries.count }
+                    try await member.settle(deliveries.map { .acknowledge($0.id) })
+                }
+            }
+            #expect(atSecond > 0)
+            await first.close()
+            await second.close()
+            await transport.close()
+        }
+
         @Test(
             "While members come and go in order, each message is in one hand at a time, and each key is handled in order"
         )

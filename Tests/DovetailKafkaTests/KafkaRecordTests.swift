@@ -221,6 +221,12 @@ struct TopicNameTests {
         }
     }
 
+    @Test("A topic that looks like the name of another one has a name of its own")
+    func namesThatLookEscaped() throws {
+        let names = try [" ", "_x20_", "_x5F_x20_"].map { try TopicName.name(of: Topic($0)) }
+        #expect(Set(names).count == 3, "\(names)")
+    }
+
     @Test("A topic without a name, or with too long a one, is an error")
     func impossibleNames() throws {
         for topic in ["", String(repeating: "a", count: 250), String(repeating: " ", count: 50)] {

@@ -212,7 +212,7 @@ struct MemberStateTests {
         member.receive(message(0), message(1))
         let old = try member.take()
         #expect(member.state.remove([partition]).isEmpty)
-        member.acknowledge(old[0], old[1])
+        member.acknowledge(old[1])
         member.state.assign([partition])
         member.receive(message(0))
         member.acknowledge(old[0])
@@ -257,6 +257,15 @@ struct MemberStateTests {
         #expect(settled.makesWay)
         #expect(member.state.resumeRoomy() == [partition])
         #expect(member.state.resumeRoomy().isEmpty)
+    }
+
+    @Test("What is in hand takes up room like what waits")
+    func crowdedByHands() throws {
+        var member = Member(mostUnsettled: 4, [partition, other])
+        member.receive(message(0), message(1), message(2), message(3))
+        #expect(try member.take().count == 4)
+        #expect(member.state.room == .short)
+        #expect(member.state.pauseCrowded() == [partition])
     }
 
     @Test("Half of the room must be free before a partition is read again")

@@ -97,12 +97,7 @@ private func message(_ id: String) -> Envelope<Bytes> {
 
     @Test("Where a failed statement ends the transaction, it cannot commit although the body goes on")
     func failedStatementEndsTransaction() async throws {
-        let dialect = SQLDialect(
-            name: "strict", placeholder: "$", identity: "", integer: "", text: "", bytes: "", keyedTable: "",
-            now: "now",
-            rowLock: "", lock: nil, failureEndsTransaction: true, begin: { _ in "BEGIN" }, beginReading: "BEGIN"
-        )
-        let (database, connection) = try await scriptedDatabase(dialect: dialect) { statement in
+        let (database, connection) = try await scriptedDatabase(dialect: .postgreSQL) { statement in
             if statement.text == "BAD" { throw failure(.constraintViolated) }
             return SQLResult()
         }
@@ -118,6 +113,24 @@ private func message(_ id: String) -> Envelope<Bytes> {
             #expect(connection.texts.last == "ROLLBACK")
             if !isFirst { #expect(connection.texts.contains("A $1")) }
         }
+    }
+
+    @Test("A transaction that others got in the way of is run again, whatever its body made of that")
+    func runsAgainAfterAnotherError() async throws {
+        struct Oops: Error {}
+        let left = Mutex(1)
+        let (database, connection) = try await scriptedDatabase(dialect: .postgreSQL) { statement in
+            guard statement.text == "A" else { return SQLResult() }
+            try left.withLock { left in
+                left -= 1
+                if left >= 0 { throw failure(.serializationFailure) }
+            }
+            return SQLResult()
+        }
+        try await database.withTransaction { tx in
+            do { try await tx.execute("A") } catch { throw Oops() }
+        }
+        #expect(connection.texts.count { $0 == "A" } == 2)
     }
 
     @Test("When an append fails that was put off, the transaction cannot commit although the body goes on")
@@ -238,7 +251,7 @@ private func message(_ id: String) -> Envelope<Bytes> {
         let database = SQLDatabase(ScriptedPool(connection: connection))
         let error = await #expect(throws: DatabaseError.self) { try await database.open() }
         #expect(error?.code == .incompatibleSchema)
-        #expect(error?.message.contains("version 7") == true && error?.message.contains("up to 1") == true)
+        #expect(error?.message.contains("version 7") == true && error?.message.contains("up to 2") == true)
         #expect(connection.texts.last == "ROLLBACK" && !connection.texts.contains { $0.contains("CREATE INDEX") })
     }
 

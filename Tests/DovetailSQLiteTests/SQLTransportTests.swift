@@ -95,6 +95,57 @@
             #expect(ids(try await member.claim(atMost: 20).deliveries) == (21...40).map(String.init))
         }
 
+        @Test("What was claimed while the member left goes to another at once")
+        func aClaimWhileLeaving() async throws {
+            let bus = try await bus()
+            let leaving = try await bus.subscribe(to: ["orders"], as: "payments")
+            let other = try await bus.subscribe(to: ["orders"], as: "payments")
+            try await publish([message("1", key: "a"), message("2")], on: bus)
+            await leaving.close()
+            #expect(try await leaving.claim(atMost: 10).deliveries.isEmpty)
+            #expect(Set(ids(try await other.claim(atMost: 10).deliveries)) == ["1", "2"])
+        }
+
+        @Test("A group that comes back is handed what it has not read, and nothing again")
+        func aReturningGroup() async throws {
+            let bus = try await bus()
+            let member = try await bus.subscribe(to: ["orders"], as: "payments")
+            try await publish([message("1", key: "a"), message("2", key: "a")], on: bus)
+            try await member.settle(try await member.next(atMost: 1).map { .acknowledge($0.id) })
+            await member.close()
+            let again = try await bus.subscribe(to: ["orders"], as: "payments")
+            #expect(ids(try await again.claim(atMost: 10).deliveries) == ["2"])
+        }
+
+        @Test("What a member that leaves had in hand goes to another at once, not when its lease has run out")
+        func leavingGivesBack() async throws {
+            let (bus, _) = try await busOnVirtualTime()
+            let leaving = try await bus.subscribe(to: ["orders"], as: "payments")
+            let other = try await bus.subscribe(to: ["orders"], as: "payments")
+            try await publish([message("1", key: "a"), message("2", key: "a")], on: bus)
+            #expect(ids(try await leaving.next(atMost: 1)) == ["1"])
+            await leaving.close()
+            #expect(ids(try await other.claim(atMost: 10).deliveries) == ["1", "2"])
+        }
+
+        @Test("Behind a message that has to wait, the others of its key wait too, also if one before it comes again")
+        func waitingHoldsBackItsFollowers() async throws {
+            let (bus, time) = try await busOnVirtualTime()
+            let member = try await bus.subscribe(to: ["orders"], as: "payments")
+            try await publish((1...3).map { message("\($0)", key: "a") }, on: bus)
+            let taken = try await member.next(atMost: 2)
+            #expect(ids(taken) == ["1", "2"])
+            try await member.settle([
+                Settlement(taken[0].id, .retry(after: .zero)), Settlement(taken[1].id, .retry(after: .seconds(10))),
+            ])
+            let again = try await member.claim(atMost: 10).deliveries
+            #expect(ids(again) == ["1"])
+            try await member.settle(again.map { .acknowledge($0.id) })
+            #expect(try await member.claim(atMost: 10).deliveries.isEmpty)
+            time.advance(by: .seconds(11))
+            #expect(ids(try await member.claim(atMost: 10).deliveries) == ["2", "3"])
+        }
+
         @Test("Messages survive the program, and reach one that opens the file later")
         func messagesSurvive() async throws {
             let path = folder.file("bus.db")

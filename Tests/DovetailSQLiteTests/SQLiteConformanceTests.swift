@@ -3,6 +3,7 @@
 #if SQLite
     import DovetailCore
     import DovetailOutbox
+    import DovetailSaga
     import DovetailSQLite
     import DovetailTesting
     import Testing
@@ -47,6 +48,11 @@
             try await check { try await promise.run(patience: patience, on: $0) }
         }
 
+        @Test("SQLite: its sagas conform", arguments: SagaStoreCheck.allCases)
+        func sagas(_ promise: SagaStoreCheck) async throws {
+            try await check { try await promise.run(patience: patience, on: $0) }
+        }
+
         @Test("SQLite: its dead letters conform", arguments: DeadLetterStoreCheck.allCases)
         func deadLetters(_ promise: DeadLetterStoreCheck) async throws {
             try await check { try await promise.run(patience: patience, on: $0) }
@@ -82,6 +88,15 @@
             arguments: [.delayIsKept, .expiredIsClaimedAgain, .rescheduledComesAgainLater] as [WaitingRoomStoreCheck]
         )
         func waitingRooms(_ promise: WaitingRoomStoreCheck) async throws {
+            let folder = try TemporaryFolder()
+            try await promise.run(patience: patience) { try await folder.opened() }
+        }
+
+        @Test(
+            "Leases and pauses of sagas are measured by the database",
+            arguments: [.laterIsNotClaimed, .expiredIsClaimedAgain, .insertedWithAClaimIsHeld] as [SagaStoreCheck]
+        )
+        func sagas(_ promise: SagaStoreCheck) async throws {
             let folder = try TemporaryFolder()
             try await promise.run(patience: patience) { try await folder.opened() }
         }

@@ -9,7 +9,7 @@
     import Testing
 
     /// Another process: this test program, started again to do one thing.
-    private struct Peer {
+    struct Peer {
         static let role = ProcessInfo.processInfo.environment["DOVETAIL_SQLITE_PEER"]
         static var path: String { ProcessInfo.processInfo.environment["DOVETAIL_SQLITE_PEER_PATH"] ?? "" }
 
@@ -88,6 +88,7 @@
                     }
                 }
                 try Data(codes.joined(separator: " ").utf8).write(to: URL(fileURLWithPath: Peer.path + "/open/codes"))
+            case "redrive": try await RedriveKillTests.redrive(Peer.path)
             default: Issue.record("There is no such part.")
             }
         }

@@ -24,4 +24,7 @@ final class BreakerContext: Sendable {
         // The machine's clock is asked directly, which spares a call through the protocol.
         isSystemTime ? SystemTime().monotonic() : runtime.time.monotonic()
     }
+
+    /// Whether calls are measured in ticks of the machine's clock.
+    func usesTicks(under limits: BreakerLimits) -> Bool { isSystemTime && limits.allowsTicks }
 }

@@ -248,7 +248,8 @@ extension ConsumerRun {
         failure: FailureDetail, attempts: Int
     ) -> DeadLetter {
         DeadLetter(
-            id: runtime.makeUUID().description, content: content, topic: topic, position: position, consumer: name,
-            attempts: attempts, reason: reason, failure: failure, time: runtime.time.now())
+            id: DeadLetter.makeID(of: content, topic: topic, position: position, consumer: name), content: content,
+            topic: topic, position: position, consumer: name, attempts: attempts, reason: reason, failure: failure,
+            time: runtime.time.now())
     }
 }

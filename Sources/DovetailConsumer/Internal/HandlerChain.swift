@@ -93,20 +93,19 @@ struct HandlerChain: Sendable {
     /// What a failure of a handler leads to.
     private func judge(_ error: any Error, of envelope: Envelope<Bytes>, attempt: Int) -> Disposition {
         let failure = FailureDetail(error, of: envelope.type, runtime: runtime)
-        let reason = (error as? any ClassifiedError)?.deadLetterReason
-        switch settings.classifier.classify(error) {
+        let verdict = settings.classifier.judge(error)
+        switch verdict.failureClass {
         case .permanent:
-            let isCoding = error is DecodingError || error is EncodingError
-            return .dead(reason ?? (isCoding ? .schemaMismatch : .businessRule), failure, attempts: attempt)
+            return .dead(verdict.reason, failure, attempts: attempt)
         case .cancelled, .transient:
             // What a handler throws once it was cancelled says nothing about the message.
             if Task.isCancelled { return .givenBack }
             guard attempt < settings.retryPolicy.attempts else {
-                return .dead(reason ?? .poison, failure, attempts: attempt)
+                return .dead(verdict.reason, failure, attempts: attempt)
             }
             let asked = (error as? any RetryAfterProviding)?.retryAfter ?? .zero
             let delay = max(asked, settings.retryPolicy.delay(after: attempt, random: runtime.random))
-            return .retry(after: delay, failure: failure, attempts: attempt)
+            return .retry(after: delay, failure: failure.inFlight, attempts: attempt)
         }
     }
 

@@ -12,91 +12,54 @@ public protocol DeadLetterSink: Sendable {
     func capture(_ letters: [DeadLetter]) async throws
 }
 
-/// A database that keeps dead letters.
-public protocol DeadLetterDatabase<Transaction>: Database {
-    /// The kind of its store.
-    associatedtype DeadLetters: DeadLetterStore<Transaction>
-
-    /// Where the letters are.
-    var deadLetterStore: DeadLetters { get }
-}
-
-/// Keeps dead letters.
-public protocol DeadLetterStore<Transaction>: Sendable {
-    /// The transaction of the database it belongs to.
-    associatedtype Transaction
-
-    /// Adds letters. A letter whose identifier is there already changes nothing.
-    ///
-    /// - Parameters:
-    ///   - letters: The letters.
-    ///   - tx: The transaction.
-    /// - Throws: ``DatabaseError``.
-    func append(_ letters: [DeadLetter], in tx: Transaction) async throws
-
-    /// Counts letters without reading them.
-    ///
-    /// - Parameter tx: The transaction.
-    /// - Returns: How many there are.
-    /// - Throws: ``DatabaseError``.
-    func count(in tx: Transaction) async throws -> Int
-
-    /// Reads letters, oldest first.
-    ///
-    /// - Parameters:
-    ///   - after: The identifier of the last letter of the page before; `nil` for the first page.
-    ///   - limit: The most letters to return.
-    ///   - tx: The transaction.
-    /// - Returns: The letters.
-    /// - Throws: ``DatabaseError``.
-    func list(after: String?, limit: Int, in tx: Transaction) async throws -> [DeadLetter]
-}
-
-/// The dead letters kept in a database.
+/// Says in which queue a dead letter is kept, and how urgent it is.
 ///
 /// ```swift
-/// let letters = DeadLetterQueue(in: database)
-/// let payments = Consumer("payments", on: bus) { … }.deadLettering(to: letters)
-/// print(try await letters.count())
+/// let perTenant = DeadLetterSorting { letter in
+///     (queue: letter.tenant.map { DeadLetterQueueName("tenant-\($0)") } ?? .main, tier: isGold(letter.tenant) ? "gold" : .standard)
+/// }
+/// let letters = DeadLetterQueue(in: database, sorting: perTenant)
 /// ```
-public struct DeadLetterQueue<DB: DeadLetterDatabase>: DeadLetterSink {
-    private let database: DB
+public struct DeadLetterSorting: Sendable {
+    private let rule: @Sendable (DeadLetter) -> (queue: DeadLetterQueueName, tier: DeadLetterTier)
 
-    /// Names the dead letters of a database.
+    /// Creates a sorting.
     ///
-    /// - Parameter database: Where they are.
-    public init(in database: DB) {
-        self.database = database
+    /// - Parameter rule: Names the queue and the tier of a letter.
+    public init(_ rule: @escaping @Sendable (DeadLetter) -> (queue: DeadLetterQueueName, tier: DeadLetterTier)) {
+        self.rule = rule
     }
 
-    /// Keeps letters in a transaction of their own.
-    ///
-    /// - Parameter letters: The letters.
-    /// - Throws: ``DatabaseError`` if they could not be kept.
-    public func capture(_ letters: [DeadLetter]) async throws {
-        try await database.withTransaction { tx in
-            try await database.deadLetterStore.append(letters, in: tx)
-        }
-    }
-
-    /// Counts the letters.
-    ///
-    /// - Returns: How many there are.
-    /// - Throws: ``DatabaseError``.
-    public func count() async throws -> Int {
-        try await database.withReadTransaction { tx in try await database.deadLetterStore.count(in: tx) }
-    }
-
-    /// Reads letters, oldest first.
+    /// All letters in one queue and tier.
     ///
     /// - Parameters:
-    ///   - after: The identifier of the last letter of the page before; `nil` for the first page.
-    ///   - limit: The most letters to return.
-    /// - Returns: The letters.
-    /// - Throws: ``DatabaseError``.
-    public func list(after: String? = nil, limit: Int = 100) async throws -> [DeadLetter] {
-        try await database.withReadTransaction { tx in
-            try await database.deadLetterStore.list(after: after, limit: limit, in: tx)
+    ///   - queue: The queue.
+    ///   - tier: The tier.
+    /// - Returns: The sorting.
+    public static func all(in queue: DeadLetterQueueName, tier: DeadLetterTier = .standard) -> DeadLetterSorting {
+        DeadLetterSorting { _ in (queue, tier) }
+    }
+
+    /// The letters of each tenant in a queue of the tenant's name; those without a tenant in the main one.
+    ///
+    /// - Parameter tier: Names the tier of a tenant.
+    /// - Returns: The sorting.
+    public static func byTenant(
+        tier: @escaping @Sendable (TenantID) -> DeadLetterTier = { _ in .standard }
+    ) -> DeadLetterSorting {
+        DeadLetterSorting { letter in
+            guard let tenant = letter.tenant else { return (.main, .standard) }
+            return (DeadLetterQueueName(tenant.rawValue), tier(tenant))
         }
+    }
+
+    /// Puts a letter where it belongs.
+    ///
+    /// - Parameter letter: The letter.
+    /// - Returns: The letter with its queue and tier.
+    public func sorted(_ letter: DeadLetter) -> DeadLetter {
+        var sorted = letter
+        (sorted.queue, sorted.tier) = rule(letter)
+        return sorted
     }
 }

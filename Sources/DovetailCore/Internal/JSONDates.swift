@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+    package import FoundationEssentials
 #else
-    import Foundation
+    package import Foundation
 #endif
 
 // The strategies of Foundation for ISO 8601 drop fractions of a second, and refuse to read them.
 
 extension JSONEncoder.DateEncodingStrategy {
     /// Writes dates as RFC 3339 text in UTC, with no more digits than it takes to read the same date again.
-    static var rfc3339: Self {
+    package static var rfc3339: Self {
         .custom { date, encoder in
             guard let timestamp = Timestamp(date) else {
                 let context = EncodingError.Context(
@@ -25,7 +25,7 @@ extension JSONEncoder.DateEncodingStrategy {
 
 extension JSONDecoder.DateDecodingStrategy {
     /// Reads dates from RFC 3339 text, with any offset and any number of digits.
-    static var rfc3339: Self {
+    package static var rfc3339: Self {
         .custom { decoder in try Timestamp(from: decoder).date }
     }
 }

@@ -40,28 +40,75 @@ public protocol RetryAfterProviding: Error {
     var retryAfter: Duration? { get }
 }
 
+/// What a failure means, and under which reason its message is kept if nothing helps.
+public struct FailureVerdict: Sendable, Hashable {
+    /// Whether trying again can succeed.
+    public var failureClass: FailureClass
+
+    /// The reason.
+    public var reason: DeadLetterReason
+
+    /// Creates a verdict.
+    ///
+    /// - Parameters:
+    ///   - failureClass: Whether trying again can succeed.
+    ///   - reason: Under which reason the message is kept.
+    public init(_ failureClass: FailureClass, _ reason: DeadLetterReason) {
+        self.failureClass = failureClass
+        self.reason = reason
+    }
+
+    /// Trying again can succeed.
+    ///
+    /// - Parameter reason: Under which reason the message is kept if it never does.
+    /// - Returns: The verdict.
+    public static func transient(_ reason: DeadLetterReason) -> FailureVerdict { FailureVerdict(.transient, reason) }
+
+    /// Trying again cannot succeed.
+    ///
+    /// - Parameter reason: Under which reason the message is kept.
+    /// - Returns: The verdict.
+    public static func permanent(_ reason: DeadLetterReason) -> FailureVerdict { FailureVerdict(.permanent, reason) }
+}
+
 /// Decides what failures mean.
 ///
-/// The first that has an opinion wins: the program's own rule, the error itself if it is a ``ClassifiedError``, and then:
-/// a `CancellationError` in a cancelled task is a cancellation, a payload that cannot be decoded is permanent, and everything
-/// else, a `CancellationError` from elsewhere included, is transient.
+/// The first that has an opinion wins: the program's own rules in the order in which they were added, the error itself if it is a
+/// ``ClassifiedError``, and then: a `CancellationError` in a cancelled task is a cancellation, a payload that cannot be decoded is
+/// permanent, and everything else, a `CancellationError` from elsewhere included, is transient.
 ///
 /// ```swift
 /// let classifier = FailureClassifier { error in error is ValidationError ? .permanent : nil }
+///     .adding { error in error is LedgerLocked ? .transient("ledger-locked") : nil }
 /// ```
 public struct FailureClassifier: Sendable {
-    private let rule: (@Sendable (any Error) -> FailureClass?)?
+    private enum Rule: Sendable {
+        case failureClass(@Sendable (any Error) -> FailureClass?)
+        case verdict(@Sendable (any Error) -> FailureVerdict?)
+    }
+
+    private var rules: [Rule]
 
     /// Creates the classifier without a rule of its own.
     public init() {
-        rule = nil
+        rules = []
     }
 
     /// Creates a classifier with a rule of its own.
     ///
     /// - Parameter rule: Says what an error means; `nil` for those it has no opinion on.
     public init(_ rule: @escaping @Sendable (any Error) -> FailureClass?) {
-        self.rule = rule
+        rules = [.failureClass(rule)]
+    }
+
+    /// The same classifier with another rule behind those it has.
+    ///
+    /// - Parameter rule: Says what an error means, and under which reason its message is kept; `nil` for those it has no opinion on.
+    /// - Returns: The new classifier.
+    public func adding(_ rule: @escaping @Sendable (any Error) -> FailureVerdict?) -> FailureClassifier {
+        var copy = self
+        copy.rules.append(.verdict(rule))
+        return copy
     }
 
     /// Decides what a failure means, in the task in which it occurred.
@@ -69,13 +116,35 @@ public struct FailureClassifier: Sendable {
     /// - Parameter error: The failure.
     /// - Returns: What it means.
     public func classify(_ error: any Error) -> FailureClass {
-        if error is CancellationError { return Task.isCancelled ? .cancelled : .transient }
-        if let own = rule?(error) { return own }
-        switch error {
-        case let error as any ClassifiedError: return error.failureClass
-        case is DecodingError, is EncodingError: return .permanent
-        default: return .transient
+        judge(error).failureClass
+    }
+
+    /// Decides what a failure means, in the task in which it occurred, and under which reason its message is kept.
+    ///
+    /// A message whose failure has no other reason is kept as ``DeadLetterReason/schemaMismatch`` if it could not be decoded, as
+    /// ``DeadLetterReason/businessRule`` if its failure is permanent, and as ``DeadLetterReason/poison`` if it failed on every attempt.
+    ///
+    /// - Parameter error: The failure.
+    /// - Returns: The verdict.
+    public func judge(_ error: any Error) -> FailureVerdict {
+        if error is CancellationError { return FailureVerdict(Task.isCancelled ? .cancelled : .transient, .poison) }
+        let own = (error as? any ClassifiedError)?.deadLetterReason
+        let isCoding = error is DecodingError || error is EncodingError
+        func verdict(_ failureClass: FailureClass) -> FailureVerdict {
+            let usual: DeadLetterReason =
+                failureClass != .permanent ? .poison : isCoding ? .schemaMismatch : .businessRule
+            return FailureVerdict(failureClass, own ?? usual)
         }
+        for rule in rules {
+            switch rule {
+            case .failureClass(let rule):
+                if let failureClass = rule(error) { return verdict(failureClass) }
+            case .verdict(let rule):
+                if let verdict = rule(error) { return verdict }
+            }
+        }
+        if let error = error as? any ClassifiedError { return verdict(error.failureClass) }
+        return verdict(isCoding ? .permanent : .transient)
     }
 }
 

@@ -11,7 +11,7 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
             case versionConflict, undecodableRow, unencodableRow, leaseLost, unavailable, unsupported,
                 foreignTransaction
             case locked, full, readOnlyDatabase, corrupt, notADatabase, cannotOpen, closed
-            case constraintViolated, invalidStatement, incompatibleSchema, foreignSchema
+            case constraintViolated, invalidStatement, incompatibleSchema, foreignSchema, logLost
         }
         private let base: Base
 
@@ -84,6 +84,9 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
         /// The library's tables belong to another service.
         public static let foreignSchema = Code(base: .foreignSchema)
 
+        /// The database no longer has a part of its log from which messages were to be published.
+        public static let logLost = Code(base: .logLost)
+
         /// Whether trying the same again can succeed.
         public var isTransient: Bool {
             switch base {
@@ -91,7 +94,7 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
             case .transactionEnded, .nestedTransaction, .readOnlyTransaction, .versionConflict, .undecodableRow,
                 .unencodableRow, .leaseLost, .unsupported, .foreignTransaction, .readOnlyDatabase, .corrupt,
                 .notADatabase, .cannotOpen, .closed, .constraintViolated, .invalidStatement, .incompatibleSchema,
-                .foreignSchema:
+                .foreignSchema, .logLost:
                 false
             }
         }

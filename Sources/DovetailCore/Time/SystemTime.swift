@@ -29,6 +29,21 @@ public struct SystemTime: TimeSource {
         return MonotonicInstant(nanoseconds: Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec))
     }
 
+    /// The time since the machine started, as of the last tick of its clock.
+    ///
+    /// Never ahead of ``monotonic()``, and behind it by a tick: 10 ms at most, 4 ms on usual Linux. To read it takes about a third
+    /// of the time. Where the system has no such clock it is the same as ``monotonic()``.
+    ///
+    /// - Returns: The instant of the tick.
+    package func lastTick() -> MonotonicInstant {
+        #if canImport(Darwin)
+            monotonic()
+        #else
+            let time = read(CLOCK_MONOTONIC_COARSE)
+            return MonotonicInstant(nanoseconds: Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec))
+        #endif
+    }
+
     /// Suspends the task until an instant has come.
     ///
     /// - Parameter deadline: The instant; one in the past returns at once.

@@ -193,7 +193,7 @@ final class RelayRun<Store: OutboxStore, Destination: Transport>: Sendable {
         if let instrument = runtime.instrument {
             for (place, letter) in letters.enumerated() {
                 instrument.record(
-                    OutboxParked(rows.givenUp[place].row.envelope.attributes, error: letter.failure.message))
+                    OutboxParked(rows.givenUp[place].row.envelope.attributes, error: letter.failure.inFlight.message))
                 instrument.record(MessageDeadLettered(letter))
             }
         }
@@ -216,7 +216,7 @@ final class RelayRun<Store: OutboxStore, Destination: Transport>: Sendable {
     func failure(of row: OutboxRow, _ error: TransportError) -> OutboxFailure {
         OutboxFailure(
             id: row.id, retryAfter: settings.retry.delay(after: row.attempts + 1, random: runtime.random),
-            reason: FailureDetail(error, of: row.envelope.attributes.type, runtime: runtime).message
+            reason: FailureDetail(error, of: row.envelope.attributes.type, runtime: runtime).inFlight.message
         )
     }
 

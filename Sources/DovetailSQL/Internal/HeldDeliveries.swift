@@ -45,6 +45,7 @@ struct HeldDeliveries: Sendable {
             }
             left[held.lane, default: counts[held.lane] ?? 0] -= 1
         }
+        ended.lanes = left.keys.sorted()
         ended.freedLanes = left.filter { $0.value <= 0 }.keys.sorted()
         return ended
     }
@@ -68,6 +69,8 @@ struct EndedDeliveries: Sendable {
     var done: [Int64] = []
     var delayed: [Duration: [Int64]] = [:]
     var released: [Int64] = []
+    /// All lanes that these were in.
+    var lanes: [Int64] = []
     /// Lanes of which nothing is left in hand.
     var freedLanes: [Int64] = []
 

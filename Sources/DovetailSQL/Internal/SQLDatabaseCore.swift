@@ -15,7 +15,11 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
     let tables: SQLTables
     /// Is notified when rows were appended to the outbox.
     let outboxWakeUp = WakeUp()
-    private let settings: SQLSettings
+    /// The same, for whoever tells other programs.
+    let outboxAppended = WakeUp()
+    /// Is notified when a saga became due.
+    let sagaWakeUp = WakeUp()
+    let settings: SQLSettings
     private let isOpen = Atomic(false)
     private let monitor = Monitor(State())
 
@@ -49,9 +53,17 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
         try tables.validate()
         let migration = SQLMigration(tables: tables, dialect: dialect, service: settings.service)
         try await pool.withConnection(for: .writing) { connection in
-            let transaction = transaction(on: connection, isolation: .serializable)
+            // What was committed while this waited for its turn is to be seen.
+            let transaction = transaction(on: connection, isolation: .readCommitted)
             do {
                 try await migration.run(in: transaction)
+                if settings.outboxLog != nil, try await !isLogRead(in: transaction) {
+                    throw DatabaseError(
+                        .unsupported,
+                        "The outbox writes to the log, and what it writes would be lost: no relay has been prepared to read it. Call "
+                            + "'prepare()' of a PostgresLogRelay once before."
+                    )
+                }
                 _ = try await transaction.commit()
             } catch {
                 await transaction.rollBack()
@@ -59,6 +71,12 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
             }
         }
         isOpen.store(true, ordering: .releasing)
+    }
+
+    // MARK: The log
+
+    private func isLogRead(in tx: SQLTransaction<Pool.Connection>) async throws -> Bool {
+        try await !tx.query("SELECT 1 FROM \(raw: tables.counters) WHERE name = \(SQLTables.logMark)").isEmpty
     }
 
     // MARK: Transactions
@@ -85,12 +103,36 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
         SQLTransaction(on: connection, of: id, clock: clock, isReadOnly: true, beginning: pool.dialect.beginReading)
     }
 
+    /// Those who were in each other's way would be again if they all began at once.
+    private static var reruns: ExponentialBackoff {
+        ExponentialBackoff(from: .milliseconds(1), upTo: .milliseconds(100), jitter: .full, attempts: 10)
+    }
+
+    /// Runs transactions until one is not given up because of what others did meanwhile.
+    func rerunning<Result>(_ transaction: () async throws -> Result) async throws -> Result {
+        var run = 1
+        while true {
+            do {
+                return try await transaction()
+            } catch let error as DatabaseError where run < Self.reruns.attempts && error.code.endsRunOnly {
+                let runtime = settings.runtime ?? .current
+                try await runtime.time.sleep(for: Self.reruns.delay(after: run, random: runtime.random))
+                run += 1
+            }
+        }
+    }
+
     /// Runs the body of a transaction so that another one begun in it is noticed.
     func marking<Result>(_ body: () async throws -> Result) async throws -> Result {
         let open = OpenTransaction(database: id)
         defer { open.isOpen.store(false, ordering: .relaxed) }
         return try await OpenTransaction.$current.withValue(OpenTransaction.current + [open]) { try await body() }
     }
+}
+
+extension DatabaseError.Code {
+    /// Whether the transaction can be run again because only its timing was bad.
+    var endsRunOnly: Bool { self == .serializationFailure || self == .deadlock }
 }
 
 /// A transaction that the current task is in.

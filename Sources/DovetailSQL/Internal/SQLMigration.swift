@@ -11,7 +11,7 @@ struct SQLMigration: Sendable {
     /// What each version adds; the first is version 1.
     ///
     /// What was released is never changed.
-    private var steps: [[String]] { [versionOne] }
+    private var steps: [[String]] { [versionOne, versionTwo] }
 
     /// Brings the tables to the last version.
     ///
@@ -32,6 +32,7 @@ struct SQLMigration: Sendable {
         for step in steps.dropFirst(Int(version)) {
             for statement in step { try await tx.execute(SQL(raw: statement)) }
         }
+        if version == 1 { try await StoredDeadLetter.bringUpToDate(tables, in: tx) }
         guard version < steps.count || (owner == nil && service != nil) else { return }
         try await tx.execute(
             """
@@ -60,6 +61,9 @@ struct SQLMigration: Sendable {
     private var versionOne: [String] {
         counters + rows + outbox + idempotency + waitingRoom + deadLetters + bus
     }
+
+    /// Dead letters that are searched, counted and remembered, and sagas.
+    private var versionTwo: [String] { searchedDeadLetters + deadLetterGroups + deadLetterRecords + sagas }
 
     private var counters: [String] {
         [
@@ -179,6 +183,54 @@ struct SQLMigration: Sendable {
         ]
     }
 
+    private var searchedDeadLetters: [String] {
+        let table = tables.deadLetters
+        let columns = [
+            "queue \(dialect.text) NOT NULL DEFAULT 'main'", "tier \(dialect.text) NOT NULL DEFAULT 'standard'",
+            "tenant \(dialect.text)", "message_id \(dialect.text)", "message_type \(dialect.text)",
+            "fingerprint \(dialect.text) NOT NULL DEFAULT ''", "failure_place \(dialect.text) NOT NULL DEFAULT ''",
+            "given_up_us \(dialect.integer) NOT NULL DEFAULT 0",
+        ]
+        // Each with the order in which letters are read, so that none has to sort.
+        let indexed = [
+            "queue", "reason", "fingerprint", "message_type", "consumer", "tenant", "message_id", "given_up_us",
+        ]
+        return columns.map { "ALTER TABLE \(table) ADD COLUMN \($0)" }
+            + indexed.map { "CREATE INDEX \(table)_\($0) ON \(table) (\($0), number)" }
+    }
+
+    private var deadLetterGroups: [String] {
+        [
+            """
+            CREATE TABLE \(tables.deadLetterGroups) (
+                queue \(dialect.text) NOT NULL, tier \(dialect.text) NOT NULL, fingerprint \(dialect.text) NOT NULL,
+                reason \(dialect.text) NOT NULL, message_type \(dialect.text), consumer \(dialect.text) NOT NULL,
+                failure_type \(dialect.text) NOT NULL, failure_place \(dialect.text) NOT NULL,
+                failure_message \(dialect.text) NOT NULL, letters \(dialect.integer) NOT NULL,
+                first_us \(dialect.integer) NOT NULL, last_us \(dialect.integer) NOT NULL, example \(dialect.text) NOT NULL,
+                PRIMARY KEY (queue, tier, fingerprint)
+            )\(dialect.keyedTable)
+            """
+        ]
+    }
+
+    private var deadLetterRecords: [String] {
+        [
+            """
+            CREATE TABLE \(tables.deadLetterRecords) (
+                number \(dialect.identity), letter \(dialect.text) NOT NULL, message_id \(dialect.text) NOT NULL,
+                consumer \(dialect.text) NOT NULL, reason \(dialect.text) NOT NULL, attempts \(dialect.integer) NOT NULL,
+                failure_type \(dialect.text) NOT NULL, failure_place \(dialect.text) NOT NULL,
+                failure_message \(dialect.text) NOT NULL, given_up_at \(dialect.text) NOT NULL,
+                exit_name \(dialect.text) NOT NULL, left_at \(dialect.text) NOT NULL, left_us \(dialect.integer) NOT NULL,
+                job \(dialect.text), note \(dialect.text) NOT NULL
+            )
+            """,
+            "CREATE INDEX \(tables.deadLetterRecords)_message ON \(tables.deadLetterRecords) (message_id, number)",
+            "CREATE INDEX \(tables.deadLetterRecords)_left ON \(tables.deadLetterRecords) (left_us, number)",
+        ]
+    }
+
     private var bus: [String] {
         [
             """
@@ -211,6 +263,50 @@ struct SQLMigration: Sendable {
             """,
             "CREATE INDEX \(tables.busDeliveries)_lane ON \(tables.busDeliveries) (lane, id)",
             "CREATE INDEX \(tables.busDeliveries)_message ON \(tables.busDeliveries) (message)",
+        ]
+    }
+
+    private var sagas: [String] {
+        [
+            """
+            CREATE TABLE \(tables.sagas) (
+                id \(dialect.text) NOT NULL PRIMARY KEY, name \(dialect.text) NOT NULL, version \(dialect.integer) NOT NULL,
+                status \(dialect.text) NOT NULL, step \(dialect.text), business_key \(dialect.text), reason \(dialect.text),
+                fingerprint \(dialect.text) NOT NULL, state \(dialect.text) NOT NULL, progress \(dialect.text) NOT NULL,
+                started_at \(dialect.integer) NOT NULL, changed_at \(dialect.integer) NOT NULL,
+                records \(dialect.integer) NOT NULL, epoch \(dialect.integer) NOT NULL, signals \(dialect.integer) NOT NULL,
+                seen \(dialect.integer) NOT NULL, claims \(dialect.integer) NOT NULL, leased \(dialect.integer) NOT NULL,
+                claimable \(dialect.integer)
+            )
+            """,
+            "CREATE INDEX \(tables.sagas)_due ON \(tables.sagas) (claimable, name) WHERE claimable IS NOT NULL",
+            "CREATE INDEX \(tables.sagas)_status ON \(tables.sagas) (status, changed_at, id)",
+            "CREATE INDEX \(tables.sagas)_name ON \(tables.sagas) (name, changed_at, id)",
+            "CREATE INDEX \(tables.sagas)_business ON \(tables.sagas) (business_key, changed_at, id)",
+            """
+            CREATE TABLE \(tables.sagaWaits) (
+                name \(dialect.text) NOT NULL, type \(dialect.text) NOT NULL, key_text \(dialect.text) NOT NULL,
+                saga \(dialect.text) NOT NULL, PRIMARY KEY (name, type, key_text, saga)
+            )\(dialect.keyedTable)
+            """,
+            """
+            CREATE TABLE \(tables.sagaMessages) (
+                number \(dialect.identity), target \(dialect.text), name \(dialect.text) NOT NULL,
+                type \(dialect.text) NOT NULL, key_text \(dialect.text) NOT NULL, message_id \(dialect.text) NOT NULL,
+                payload \(dialect.bytes) NOT NULL, expiry \(dialect.integer) NOT NULL
+            )
+            """,
+            "CREATE INDEX \(tables.sagaMessages)_target ON \(tables.sagaMessages) (target, number) WHERE target IS NOT NULL",
+            "CREATE INDEX \(tables.sagaMessages)_kept ON \(tables.sagaMessages) (name, type, key_text) WHERE target IS NULL",
+            "CREATE INDEX \(tables.sagaMessages)_expiry ON \(tables.sagaMessages) (expiry) WHERE target IS NULL",
+            """
+            CREATE TABLE \(tables.sagaHistory) (
+                saga \(dialect.text) NOT NULL, number \(dialect.integer) NOT NULL, written_at \(dialect.integer) NOT NULL,
+                kind \(dialect.text) NOT NULL, step \(dialect.text), attempt \(dialect.integer), detail \(dialect.text),
+                payload \(dialect.text), author \(dialect.text), message_id \(dialect.text), PRIMARY KEY (saga, number)
+            )\(dialect.keyedTable)
+            """,
+            "CREATE INDEX \(tables.sagaHistory)_written ON \(tables.sagaHistory) (written_at)",
         ]
     }
 }

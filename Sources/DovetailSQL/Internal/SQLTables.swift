@@ -21,14 +21,41 @@ struct SQLTables: Sendable {
     var waitingLanes: String { name("waiting_lanes") }
     var waiting: String { name("waiting") }
     var deadLetters: String { name("dead_letters") }
+    /// How many dead letters there are of each kind.
+    var deadLetterGroups: String { name("dead_letter_groups") }
+    /// What is remembered of dead letters that left.
+    var deadLetterRecords: String { name("dead_letter_records") }
+    var sagas: String { name("sagas") }
+    /// Which sagas wait for which messages.
+    var sagaWaits: String { name("saga_waits") }
+    var sagaMessages: String { name("saga_messages") }
+    var sagaHistory: String { name("saga_history") }
     var busMessages: String { name("bus_messages") }
     /// Which groups read which topics.
     var busGroups: String { name("bus_groups") }
     var busLanes: String { name("bus_lanes") }
     var busDeliveries: String { name("bus_deliveries") }
 
+    /// The counter that is there once something reads the log.
+    static let logMark = "log relay"
+
     /// The number of the lock that migrations hold.
     static let lockNumber: Int64 = 0x646f_7665_7461_696c
+
+    /// Keeps claims of the outbox apart.
+    var outboxClaimLock: Int64 { lockNumber("outbox claims") }
+    /// Held together by those who publish, and alone by those who change which groups there are.
+    var busGroupsLock: Int64 { lockNumber("bus groups") }
+
+    /// The number of a lock of these tables; two locks may have the same by chance, once in billions, and are then one.
+    func lockNumber(_ purpose: String, _ parts: String...) -> Int64 {
+        var hash = SHA256()
+        for part in [prefix, purpose] + parts {
+            // The lengths keep the parts apart, whatever characters they contain.
+            hash.update(Array("\(part.utf8.count):\(part)".utf8))
+        }
+        return Int64(bitPattern: hash.finalize().leadingHalves.high)
+    }
 
     private func name(_ name: String) -> String { prefix + name }
 

@@ -4,19 +4,24 @@ public import DovetailCore
 
 /// The dead letters of a ``SQLDatabase``.
 ///
-/// They are listed in the order in which they were kept. Of the error that made a letter undecodable the code and the message are
-/// kept, not its cause.
+/// They stand in the order in which they were kept. Of the error that made a letter undecodable the code and the message are
+/// kept, not its cause. Groups know their times to the microsecond. Each kind of filter finds its letters by an index, except for
+/// the text, the topic and the tier, which are looked for in the letters that the rest of the filter leaves.
 public struct SQLDeadLetterStore<Pool: SQLConnectionPool>: DeadLetterStore {
     /// The transactions of the database.
     public typealias Transaction = SQLTransaction<Pool.Connection>
 
-    private let core: SQLDatabaseCore<Pool>
+    let database: SQLDatabase<Pool>
 
     init(_ database: SQLDatabase<Pool>) {
-        core = database.core
+        self.database = database
     }
 
-    private var letters: String { core.tables.deadLetters }
+    var letters: String { database.core.tables.deadLetters }
+    var groups: String { database.core.tables.deadLetterGroups }
+    var records: String { database.core.tables.deadLetterRecords }
+
+    // MARK: Coming in
 
     /// Adds letters.
     ///
@@ -27,100 +32,162 @@ public struct SQLDeadLetterStore<Pool: SQLConnectionPool>: DeadLetterStore {
     ///   - tx: The transaction.
     /// - Throws: `DatabaseError`.
     public func append(_ letters: [DeadLetter], in tx: Transaction) async throws {
-        try tx.check(database: core.id)
+        try tx.check(database: database.core.id)
         try tx.checkWritable()
+        var new: [DeadLetterGroup.ID: DeadLetterGroup] = [:]
         for chunk in SQLChunks(0..<letters.count) {
-            var sql: SQL = """
-                INSERT INTO \(raw: self.letters) (
-                    id, topic, position, consumer, attempts, reason, failure_type, failure_message, given_up_at,
-                    attributes, headers, error_code, error_message, payload
-                ) VALUES
-                """
-            for (index, letter) in letters[chunk].enumerated() {
-                sql += index > 0 ? ", (" : " ("
-                sql += values(of: letter)
-                sql += ")"
+            let rows = try await tx.query(StoredDeadLetter.insertion(letters[chunk], into: self.letters))
+            var added = Set(try rows.map { try $0.text(0) })
+            for letter in letters[chunk] where added.remove(letter.id) != nil {
+                let group = DeadLetterGroup(of: letter)
+                if new[group.id]?.add(letter) == nil { new[group.id] = group }
             }
-            sql += " ON CONFLICT (id) DO NOTHING"
-            try tx.send(sql)
+        }
+        // In one order, so that two transactions do not wait for each other over the groups of one call.
+        let sorted = new.values.sorted { $0.id < $1.id }
+        for chunk in SQLChunks(0..<sorted.count) {
+            try tx.send(StoredDeadLetter.addition(of: sorted[chunk], to: groups))
         }
     }
 
-    private func values(of letter: DeadLetter) -> SQL {
-        let description: SQL = """
-            \(letter.id), \(letter.topic.rawValue), \(letter.position), \(letter.consumer), \(letter.attempts),
-            \(letter.reason.rawValue), \(letter.failure.type), \(letter.failure.message), \(letter.time.rfc3339),
+    // MARK: Looking
+
+    /// Reads a letter.
+    ///
+    /// - Parameters:
+    ///   - id: The letter.
+    ///   - tx: The transaction.
+    /// - Returns: The letter; `nil` if it is not there.
+    /// - Throws: `DatabaseError`.
+    public func letter(_ id: String, in tx: Transaction) async throws -> DeadLetter? {
+        try tx.check(database: database.core.id)
+        let rows = try await tx.query(
+            "SELECT \(StoredDeadLetter.columns) FROM \(raw: letters) WHERE id = \(id)")
+        return try rows.first.map(StoredDeadLetter.letter)
+    }
+
+    /// Reads letters in the order of their places.
+    ///
+    /// - Parameters:
+    ///   - filter: Which letters.
+    ///   - place: Only those behind this place.
+    ///   - limit: The most letters to return.
+    ///   - tx: The transaction.
+    /// - Returns: The letters.
+    /// - Throws: `DatabaseError`.
+    public func find(
+        _ filter: DeadLetterFilter, after place: Int64, limit: Int, in tx: Transaction
+    ) async throws -> [DeadLetter] {
+        try tx.check(database: database.core.id)
+        guard limit > 0 else { return [] }
+        if let named = try await named(by: filter, in: tx) {
+            let behind = named.filter { ($0.place ?? 0) > place }
+            return Array(behind.sorted { ($0.place ?? 0) < ($1.place ?? 0) }.prefix(limit))
+        }
+        var conditions = DeadLetterConditions(filter, in: database.core.dialect, byTime: false)
+        conditions.add("number > \(place)")
+        let rows = try await tx.query(
             """
-        switch letter.content {
-        case .envelope(let envelope):
-            return
-                "\(description) \(StoredAttributes.encode(envelope.attributes)), NULL, NULL, NULL, \(envelope.payload)"
-        case .undecodable(let bytes, let headers, let error):
-            return """
-                \(description) NULL, \(StoredAttributes.encode(headers)), \(error.code.description), \(error.message),
-                \(bytes)
-                """
-        }
+            SELECT \(StoredDeadLetter.columns) FROM \(raw: letters)\(conditions.clause) ORDER BY number LIMIT \(limit)
+            """)
+        return try rows.map(StoredDeadLetter.letter)
     }
 
-    /// Counts letters without reading them.
+    /// The letters that a filter calls by name and that fulfil the rest of it, in no order; `nil` if it names none.
+    private func named(by filter: DeadLetterFilter, in tx: Transaction) async throws -> [DeadLetter]? {
+        let (column, names): (String, [String])
+        if let letters = filter.letters {
+            (column, names) = ("id", letters.sorted())
+        } else if let messages = filter.messages {
+            (column, names) = ("message_id", messages.map(\.rawValue).sorted())
+        } else {
+            return nil
+        }
+        var found: [DeadLetter] = []
+        for chunk in SQLChunks(0..<names.count) {
+            let rows = try await tx.query(
+                """
+                SELECT \(StoredDeadLetter.columns) FROM \(raw: letters)
+                WHERE \(raw: column) IN (\(SQL.list(names[chunk])))
+                """)
+            found += try rows.map(StoredDeadLetter.letter).filter(filter.matches)
+        }
+        return found
+    }
+
+    /// Counts letters, as far as asked.
+    ///
+    /// What groups know, such as the queue, the reason and the consumer, is counted by groups, without reading letters.
+    ///
+    /// - Parameters:
+    ///   - filter: Which letters.
+    ///   - limit: From which number on it does not matter how many there are.
+    ///   - tx: The transaction.
+    /// - Returns: How many there are, the limit at most.
+    /// - Throws: `DatabaseError`.
+    public func count(_ filter: DeadLetterFilter, atMost limit: Int, in tx: Transaction) async throws -> Int {
+        try tx.check(database: database.core.id)
+        guard limit > 0 else { return 0 }
+        if let named = try await named(by: filter, in: tx) { return min(named.count, limit) }
+        if let conditions = DeadLetterConditions(onGroups: filter, in: database.core.dialect) {
+            let rows = try await tx.query(
+                """
+                SELECT CAST(SUM(letters) AS \(raw: database.core.dialect.integer)) FROM \(raw: groups)\(conditions.clause)
+                """)
+            return min(limit, Int(clamping: try rows.first?.optionalInteger(0) ?? 0))
+        }
+        let conditions = DeadLetterConditions(filter, in: database.core.dialect, byTime: true)
+        let rows = try await tx.query(
+            """
+            SELECT COUNT(*) FROM (SELECT 1 FROM \(raw: letters)\(conditions.clause) LIMIT \(limit)) AS counted
+            """)
+        return Int(clamping: try rows.first?.integer(0) ?? 0)
+    }
+
+    /// Counts all letters without reading them.
     ///
     /// - Parameter tx: The transaction.
     /// - Returns: How many there are.
     /// - Throws: `DatabaseError`.
     public func count(in tx: Transaction) async throws -> Int {
-        try tx.check(database: core.id)
-        return Int(try await tx.query("SELECT COUNT(*) FROM \(raw: letters)").first?.integer(0) ?? 0)
+        try await count(.all, atMost: .max, in: tx)
     }
 
-    /// Reads letters, oldest first.
+    /// Reads groups in their order.
     ///
     /// - Parameters:
-    ///   - after: The identifier of the last letter of the page before; `nil` for the first page, as is one that is not there.
-    ///   - limit: The most letters to return.
+    ///   - id: Only those behind this one.
+    ///   - limit: The most groups to return.
     ///   - tx: The transaction.
-    /// - Returns: The letters.
+    /// - Returns: The groups.
     /// - Throws: `DatabaseError`.
-    public func list(after: String?, limit: Int, in tx: Transaction) async throws -> [DeadLetter] {
-        try tx.check(database: core.id)
+    public func groups(
+        after id: DeadLetterGroup.ID?, limit: Int, in tx: Transaction
+    ) async throws -> [DeadLetterGroup] {
+        try tx.check(database: database.core.id)
         let start: SQL =
-            if let after {
-                "WHERE number > COALESCE((SELECT number FROM \(raw: letters) WHERE id = \(after)), 0)"
+            if let id {
+                """
+                WHERE (queue, tier, fingerprint) > (\(id.queue.rawValue), \(id.tier.rawValue), \(id.fingerprint.rawValue))
+                """
             } else {
                 ""
             }
         let rows = try await tx.query(
             """
-            SELECT id, topic, position, consumer, attempts, reason, failure_type, failure_message, given_up_at,
-                attributes, headers, error_code, error_message, payload
-            FROM \(raw: letters) \(start) ORDER BY number LIMIT \(max(0, limit))
+            SELECT \(StoredDeadLetter.groupColumns) FROM \(raw: groups) \(start)
+            ORDER BY queue, tier, fingerprint LIMIT \(max(0, limit))
             """)
-        return try rows.map(letter)
+        return try rows.map(StoredDeadLetter.group)
     }
 
-    private func letter(_ row: SQLRow) throws -> DeadLetter {
-        let id = try row.text(0)
-        guard let time = Timestamp(rfc3339: try row.text(8)) else {
-            throw DatabaseError(
-                .undecodableRow, "The time of the dead letter '\(id)' cannot be read. Put the row right.")
-        }
-        return DeadLetter(
-            id: id, content: try content(row, of: id), topic: Topic(try row.text(1)), position: try row.text(2),
-            consumer: try row.text(3), attempts: Int(clamping: try row.integer(4)),
-            reason: DeadLetterReason(try row.text(5)),
-            failure: FailureDetail(type: try row.text(6), message: try row.text(7)), time: time
-        )
-    }
-
-    private func content(_ row: SQLRow, of id: String) throws -> Delivery.Content {
-        let payload = try row.bytes(13)
-        if let attributes = try row.optionalText(9) {
-            return .envelope(
-                Envelope(try StoredAttributes.decode(attributes, of: "dead letter '\(id)'"), payload: payload)
-            )
-        }
-        let headers = try StoredAttributes.decodeHeaders(try row.text(10), of: "dead letter '\(id)'")
-        let code = MessageError.Code(name: try row.text(11)) ?? .invalidEnvelope
-        return .undecodable(payload, headers: headers, MessageError(code, try row.text(12)))
+    /// The highest place of a letter that is there.
+    ///
+    /// - Parameter tx: The transaction.
+    /// - Returns: The place; 0 if there is no letter.
+    /// - Throws: `DatabaseError`.
+    public func lastPlace(in tx: Transaction) async throws -> Int64 {
+        try tx.check(database: database.core.id)
+        return try await tx.query("SELECT MAX(number) FROM \(raw: letters)").first?.optionalInteger(0) ?? 0
     }
 }

@@ -86,6 +86,11 @@ public struct SQLIdempotencyStore<Pool: SQLConnectionPool>: IdempotencyStore {
         _ key: IdempotencyKey, in scope: IdempotencyScope, fingerprint: String, lease: Duration, retention: Duration
     ) async throws -> IdempotencyReservation {
         try await database.withOwnTransaction { tx in
+            // Of two who find no reservation one has to wait for the other's.
+            if let lock = dialect.lock {
+                let tables = database.core.tables
+                try tx.send(lock(tables.lockNumber("requests", scope.rawValue, key.rawValue)))
+            }
             let now = try await tx.now()
             let record = try await record(key, in: scope, tx)
             if let record, record.expiry > now {
@@ -231,17 +236,21 @@ public struct SQLIdempotencyStore<Pool: SQLConnectionPool>: IdempotencyStore {
             let now = try await tx.now()
             let swept = try await tx.execute(
                 """
-                DELETE FROM \(raw: keysTable) WHERE (scope, key_text) IN (
-                    SELECT scope, key_text FROM \(raw: keysTable) WHERE expiry <= \(now) ORDER BY expiry LIMIT \(limit)
+                WITH expired AS (
+                    SELECT scope, key_text FROM \(raw: keysTable) WHERE expiry <= \(now)
+                    ORDER BY expiry LIMIT \(raw: String(limit))\(raw: dialect.freeRowLock)
                 )
+                DELETE FROM \(raw: keysTable) WHERE (scope, key_text) IN (SELECT scope, key_text FROM expired)
                 """)
             guard swept < limit else { return swept }
             return swept
                 + (try await tx.execute(
                     """
-                    DELETE FROM \(raw: requests) WHERE token IN (
-                        SELECT token FROM \(raw: requests) WHERE expiry <= \(now) ORDER BY expiry LIMIT \(limit - swept)
+                    WITH expired AS (
+                        SELECT token FROM \(raw: requests) WHERE expiry <= \(now)
+                        ORDER BY expiry LIMIT \(raw: String(limit - swept))\(raw: dialect.freeRowLock)
                     )
+                    DELETE FROM \(raw: requests) WHERE token IN (SELECT token FROM expired)
                     """))
         }
     }

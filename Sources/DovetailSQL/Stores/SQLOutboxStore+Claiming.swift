@@ -14,6 +14,8 @@ extension SQLOutboxStore {
     public func claim(limit: Int, lease: Duration) async throws -> OutboxClaim {
         let limit = min(max(1, limit), 10_000)
         return try await database.withOwnTransaction { tx in
+            // One at a time: a claim decides by what the claims before it hold.
+            if let lock = dialect.lock { try tx.send(lock(tables.outboxClaimLock)) }
             let now = try await tx.now()
             var held = try await takeBackExpired(now: now, in: tx)
             try await admitDue(now: now, limit: limit, in: tx)

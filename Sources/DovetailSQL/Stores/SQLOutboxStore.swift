@@ -24,6 +24,12 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
     /// Is notified when rows were appended by this program.
     public var wakeUp: WakeUp? { database.core.outboxWakeUp }
 
+    /// The name of its table.
+    package var name: String { tables.outbox }
+
+    /// The same as ``wakeUp``, for whoever tells other programs.
+    package var appended: WakeUp { database.core.outboxAppended }
+
     /// Adds rows, to be published if and when the transaction commits.
     ///
     /// - Parameters:
@@ -36,10 +42,13 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
     public func append(_ envelopes: [Envelope<Bytes>], serializing: Bool, in tx: Transaction) async throws {
         try tx.check(database: database.core.id)
         try tx.checkWritable()
+        if !envelopes.isEmpty { tx.afterCommit { [appended] in appended.notify() } }
         if serializing, let lock = dialect.lock {
             // In one order, so that two transactions do not wait for each other over the lanes of one call.
             let lanes = Set(envelopes.map { OutboxLane.number(of: $0.attributes) }).subtracting([OutboxLane.none])
             for lane in lanes.sorted() { try tx.send(lock(lane)) }
+            // Whoever comes later must find them held, so these cannot wait for the commit.
+            if !lanes.isEmpty { try await tx.sendNow() }
         }
         var now: Int64?
         var row = 0
@@ -50,6 +59,14 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
                 row += 1
             } else {
                 let end = envelopes[row...].firstIndex { $0.attributes.notBefore != nil } ?? envelopes.count
+                if let log = database.core.settings.outboxLog {
+                    for envelope in envelopes[row..<end] {
+                        let content = LoggedEnvelope.encode(envelope)
+                        try tx.send("SELECT pg_logical_emit_message(true, \(log), CAST(\(content) AS BYTEA))")
+                    }
+                    row = end
+                    continue
+                }
                 for chunk in SQLChunks(row..<end) { try tx.send(insertion(envelopes[chunk], clock: tx.clock)) }
                 row = end
             }
@@ -99,9 +116,11 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
             let end = try await tx.now().adding(.zero - age)
             return try await tx.execute(
                 """
-                DELETE FROM \(raw: parked) WHERE id IN (
-                    SELECT id FROM \(raw: parked) WHERE parked_at < \(end) ORDER BY parked_at LIMIT \(limit)
+                WITH expired AS (
+                    SELECT id FROM \(raw: parked) WHERE parked_at < \(end)
+                    ORDER BY parked_at LIMIT \(raw: String(limit))\(raw: dialect.freeRowLock)
                 )
+                DELETE FROM \(raw: parked) WHERE id IN (SELECT id FROM expired)
                 """)
         }
     }

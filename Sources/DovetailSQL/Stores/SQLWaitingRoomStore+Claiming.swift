@@ -22,7 +22,7 @@ extension SQLWaitingRoomStore {
             let due = try await tx.query(
                 """
                 SELECT id, lane, due FROM \(raw: lanes) WHERE consumer = \(consumer) AND blocked = 0 AND claimable <= \(now)
-                ORDER BY claimable, id LIMIT \(limit)\(raw: dialect.rowLock)
+                ORDER BY claimable, id LIMIT \(limit)\(raw: dialect.freeRowLock)
                 """)
             guard !due.isEmpty else { return [] }
             let tables = database.core.tables

@@ -39,7 +39,7 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
         var made: Set<LaneName> = []
         for entry in entries {
             let lane = LaneName(entry)
-            if made.insert(lane).inserted { try make(lane, after: delay, isBlocked: false, in: tx) }
+            if made.insert(lane).inserted { try await make(lane, after: delay, isBlocked: false, in: tx) }
             try append(entry, to: lane, in: tx)
         }
     }
@@ -53,7 +53,9 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
     /// - Throws: `DatabaseError`.
     public func admitFollowers(_ entries: [WaitingEntry], in tx: Transaction) async throws -> Set<WaitingEntry.ID> {
         try check(tx)
-        let occupied = try await occupied(Set(entries.map { LaneName($0) }), in: tx)
+        let names = Set(entries.map { LaneName($0) })
+        let occupied =
+            try await dialect.lock == nil ? occupied(names, in: tx) : occupiedAndHeld(names, in: tx)
         var followers: Set<WaitingEntry.ID> = []
         for entry in entries where occupied.contains(LaneName(entry)) {
             try append(entry, to: LaneName(entry), in: tx)
@@ -75,7 +77,7 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
     ) async throws {
         try check(tx)
         let lane = LaneName(consumer: consumer, lane: lane.rawValue)
-        try make(lane, after: .zero, isBlocked: true, in: tx)
+        try await make(lane, after: .zero, isBlocked: true, in: tx)
         for entry in followers { try append(entry, to: lane, in: tx) }
     }
 
@@ -95,7 +97,7 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
         if restored.isEmpty {
             try tx.send("UPDATE \(raw: lanes) SET \(dueNow(tx)), blocked = 0 WHERE \(lane.condition) AND blocked = 1")
         } else {
-            try make(lane, after: .zero, isBlocked: false, in: tx)
+            try await make(lane, after: .zero, isBlocked: false, in: tx)
             try tx.send("UPDATE \(raw: lanes) SET \(dueNow(tx)), blocked = 0 WHERE \(lane.condition)")
         }
         // Each goes to the front, so the last goes first.
@@ -113,14 +115,43 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
         return "due = \(now), claimable = CASE WHEN lease_end > \(now) THEN lease_end ELSE \(now) END"
     }
 
-    private func make(_ lane: LaneName, after delay: Duration, isBlocked: Bool, in tx: Transaction) throws {
+    /// Finds the lanes that are occupied, where others write at the same time.
+    ///
+    /// A lane that another transaction is about to occupy is waited for, which only the attempt to make it can; and one that is
+    /// occupied is held, so that nobody takes it for empty and removes it.
+    private func occupiedAndHeld(_ names: Set<LaneName>, in tx: Transaction) async throws -> Set<LaneName> {
+        var found: Set<LaneName> = []
+        var made: [LaneName] = []
+        // In one order, so that two transactions do not wait for each other.
+        let sorted = names.sorted { ($0.consumer, $0.lane) < ($1.consumer, $1.lane) }
+        for lane in sorted {
+            let row = try await tx.query(
+                """
+                INSERT INTO \(raw: lanes) (consumer, lane, due, lease_end, claimable, blocked)
+                VALUES (\(lane.consumer), \(lane.lane), 0, -1, 0, 1)
+                ON CONFLICT (consumer, lane) DO UPDATE SET blocked = \(raw: lanes).blocked RETURNING lease_end
+                """
+            ).first
+            if try row?.integer(0) == -1 { made.append(lane) } else { found.insert(lane) }
+        }
+        for lane in made { try tx.send("DELETE FROM \(raw: lanes) WHERE \(lane.condition) AND lease_end = -1") }
+        return found
+    }
+
+    private func make(_ lane: LaneName, after delay: Duration, isBlocked: Bool, in tx: Transaction) async throws {
         let due = tx.clock.now(plus: delay)
+        // Where others write at the same time, the lane is locked, so that nobody takes it for empty and removes it.
+        let isLocked = dialect.lock != nil
+        let onConflict =
+            isBlocked ? "UPDATE SET blocked = 1" : isLocked ? "UPDATE SET blocked = \(lanes).blocked" : "NOTHING"
         try tx.send(
             """
             INSERT INTO \(raw: lanes) (consumer, lane, due, lease_end, claimable, blocked)
             VALUES (\(lane.consumer), \(lane.lane), \(due), 0, \(due), \(isBlocked))
-            ON CONFLICT (consumer, lane) DO \(raw: isBlocked ? "UPDATE SET blocked = 1" : "NOTHING")
+            ON CONFLICT (consumer, lane) DO \(raw: onConflict)
             """)
+        // Those who follow must find it.
+        if isLocked { try await tx.sendNow() }
     }
 
     private func append(_ entry: WaitingEntry, to lane: LaneName, in tx: Transaction) throws {
@@ -207,9 +238,9 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
             )
             let blocked = try await tx.query(
                 """
-                SELECT COUNT(*), COALESCE(SUM((
+                SELECT COUNT(*), CAST(COALESCE(SUM((
                     SELECT COUNT(*) FROM \(raw: waiting) AS w WHERE w.consumer = l.consumer AND w.lane = l.lane
-                )), 0) FROM \(raw: lanes) AS l WHERE l.consumer = \(consumer) AND l.blocked = 1
+                )), 0) AS \(raw: dialect.integer)) FROM \(raw: lanes) AS l WHERE l.consumer = \(consumer) AND l.blocked = 1
                 """)
             statistics.blockedLanes = Int(try blocked.first?.integer(0) ?? 0)
             statistics.blocked = Int(try blocked.first?.integer(1) ?? 0)

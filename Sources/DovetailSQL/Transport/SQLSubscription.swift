@@ -119,14 +119,9 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
         atMost limit: Int, in tx: SQLTransaction<Pool.Connection>
     ) async throws -> (rows: [Row], nextDue: Duration?) {
         let now = try await tx.now()
-        let lanes = try await availableLanes(atMost: limit, now: now, in: tx)
+        let lanes = try await takeLanes(atMost: limit, now: now, in: tx)
         guard !lanes.isEmpty else { return ([], try await timeUntilAvailable(now: now, in: tx)) }
         let list = SQL.list(lanes)
-        try tx.send(
-            """
-            UPDATE \(raw: tables.busLanes) SET token = \(token), available_at = \(now.adding(settings.lease))
-            WHERE id IN (\(list))
-            """)
         // Of few lanes several messages each, of many one each.
         let rows = try await tx.query(firstRows(of: list, most: max(1, limit / lanes.count)))
         var blocked: Set<Int64> = []
@@ -167,10 +162,44 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
         """
     }
 
-    private func availableLanes(
+    /// Makes lanes this member's own, those that have waited longest first.
+    private func takeLanes(
         atMost limit: Int, now: Int64, in tx: SQLTransaction<Pool.Connection>
     ) async throws -> [Int64] {
-        topics.isEmpty ? [] : try await tx.query(lanesQuery(atMost: limit, now: now)).map { try $0.integer(0) }
+        guard !topics.isEmpty else { return [] }
+        let lanes = try await tx.query(lanesQuery(atMost: limit, now: now)).map { try $0.integer(0) }
+        guard !lanes.isEmpty else { return [] }
+        let leaseEnd = now.adding(settings.lease)
+        guard transport.database.core.dialect.lock != nil else {
+            try tx.send(
+                """
+                UPDATE \(raw: tables.busLanes) SET token = \(token), available_at = \(leaseEnd)
+                WHERE id IN (\(SQL.list(lanes)))
+                """)
+            return lanes
+        }
+        // Another member may have taken some since they were found, or be about to.
+        return try await tx.query(
+            """
+            WITH available AS (
+                SELECT id FROM \(raw: tables.busLanes) WHERE id IN (\(SQL.list(lanes))) AND available_at <= \(now)
+                ORDER BY id\(raw: transport.database.core.dialect.freeRowLock)
+            )
+            UPDATE \(raw: tables.busLanes) SET token = \(token), available_at = \(leaseEnd)
+            WHERE id IN (SELECT id FROM available) RETURNING id
+            """
+        ).map { try $0.integer(0) }
+    }
+
+    /// Holds lanes of this member until the transaction ends, so that nothing is published into them meanwhile.
+    ///
+    /// A statement by itself: those that follow see what was published before.
+    private func lock(_ chosen: SQL, in tx: SQLTransaction<Pool.Connection>) throws {
+        let dialect = transport.database.core.dialect
+        guard dialect.lock != nil else { return }
+        try tx.send(
+            "SELECT id FROM \(raw: tables.busLanes) WHERE \(chosen) ORDER BY topic, lane, group_name\(raw: dialect.rowLock)"
+        )
     }
 
     /// The lanes that have waited longest, of all topics together.
@@ -255,6 +284,9 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
 
     private func settle(_ ended: EndedDeliveries, in tx: SQLTransaction<Pool.Connection>) throws {
         let deliveries = tables.busDeliveries
+        for chunk in SQLChunks(0..<ended.lanes.count) {
+            try lock("token = \(token) AND id IN (\(SQL.list(ended.lanes[chunk])))", in: tx)
+        }
         for chunk in SQLChunks(0..<ended.done.count) {
             try tx.send(
                 """
@@ -331,6 +363,7 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
     private func giveUpLanes() async throws {
         let token = token
         try await transport.database.withOwnTransaction { tx in
+            try self.lock("token = \(token)", in: tx)
             try tx.send(self.emptyLaneRemoval("token = \(token)"))
             try tx.send(self.laneRelease("token = \(token)"))
         }

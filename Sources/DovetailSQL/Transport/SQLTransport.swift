@@ -83,7 +83,9 @@ public struct SQLTransport<Pool: SQLConnectionPool>: BacklogReportingTransport {
 
     private func insert(_ envelopes: [Envelope<Bytes>], in tx: SQLTransaction<Pool.Connection>) async throws {
         let runtime = settings.runtime ?? .current
-        var ids: [Int64] = []
+        // A group that joins meanwhile finds these messages when they are committed, or is found by them.
+        if let lock = database.core.dialect.sharedLock { try tx.send(lock(tables.busGroupsLock)) }
+        var inserted: [(id: Int64, lane: String)] = []
         for envelope in envelopes {
             let attributes = envelope.attributes
             // What has no key waits for no other, so it has a lane to itself.
@@ -96,24 +98,30 @@ public struct SQLTransport<Pool: SQLConnectionPool>: BacklogReportingTransport {
                 ) RETURNING id
                 """
             ).first
-            if let row { ids.append(try row.integer(0)) }
+            if let row { inserted.append((try row.integer(0), "\(attributes.topic.rawValue)\u{0}\(lane)")) }
         }
-        for chunk in SQLChunks(0..<ids.count) {
-            let chosen: SQL = "m.id IN (\(SQL.list(ids[chunk])))"
-            try tx.send(laneInsertion(for: chosen))
-            try tx.send(deliveryInsertion(for: chosen))
+        // Lanes are locked in one order, so that those who publish at the same time do not wait for each other.
+        let byLane = inserted.sorted { $0.lane.comparesBytes(to: $1.lane) < 0 }
+        for chunk in SQLChunks(0..<byLane.count) {
+            try tx.send(laneInsertion(for: "m.id IN (\(SQL.list(byLane[chunk].map(\.id))))"))
+        }
+        for chunk in SQLChunks(0..<inserted.count) {
+            try tx.send(deliveryInsertion(for: "m.id IN (\(SQL.list(inserted[chunk].map(\.id))))"))
         }
     }
 
     /// The lanes of some messages, one for each group that reads their topic.
+    ///
+    /// Where others write at the same time, a lane that is there is locked, so that nobody takes it for empty and removes it.
     func laneInsertion(for chosen: SQL) -> SQL {
-        """
-        INSERT INTO \(raw: tables.busLanes) (group_name, topic, lane, available_at, token)
-        SELECT g.name, m.topic, m.lane, MIN(m.published_at), 0
-        FROM \(raw: tables.busMessages) AS m JOIN \(raw: tables.busGroups) AS g ON g.topic = m.topic
-        WHERE \(chosen) GROUP BY g.name, m.topic, m.lane
-        ON CONFLICT (group_name, topic, lane) DO NOTHING
-        """
+        let isLocked = database.core.dialect.lock != nil
+        return """
+            INSERT INTO \(raw: tables.busLanes) (group_name, topic, lane, available_at, token)
+            SELECT g.name, m.topic, m.lane, MIN(m.published_at), 0
+            FROM \(raw: tables.busMessages) AS m JOIN \(raw: tables.busGroups) AS g ON g.topic = m.topic
+            WHERE \(chosen) GROUP BY m.topic, m.lane, g.name ORDER BY m.topic, m.lane, g.name
+            ON CONFLICT (group_name, topic, lane) DO \(raw: isLocked ? "UPDATE SET lane = excluded.lane" : "NOTHING")
+            """
     }
 
     /// One delivery of each of some messages for each group that reads their topic.
@@ -142,6 +150,8 @@ public struct SQLTransport<Pool: SQLConnectionPool>: BacklogReportingTransport {
         let topics = Set(topics)
         let token = try await TransportError.wrapping {
             try await database.withOwnTransaction { tx in
+                // Alone: what is being published meanwhile would not be seen here, and would not see the group.
+                if let lock = database.core.dialect.lock { try tx.send(lock(tables.busGroupsLock)) }
                 for topic in topics.sorted(by: { $0.rawValue.comparesBytes(to: $1.rawValue) < 0 }) {
                     try await join(topic, as: group, in: tx)
                 }
@@ -176,6 +186,7 @@ public struct SQLTransport<Pool: SQLConnectionPool>: BacklogReportingTransport {
     public func forget(_ group: ConsumerGroup) async throws {
         try await TransportError.wrapping {
             try await database.withOwnTransaction { tx in
+                if let lock = database.core.dialect.lock { try tx.send(lock(tables.busGroupsLock)) }
                 let lanes: SQL = "SELECT id FROM \(raw: tables.busLanes) WHERE group_name = \(group.rawValue)"
                 try tx.send("DELETE FROM \(raw: tables.busDeliveries) WHERE lane IN (\(lanes))")
                 try tx.send("DELETE FROM \(raw: tables.busLanes) WHERE group_name = \(group.rawValue)")
@@ -227,14 +238,17 @@ public struct SQLTransport<Pool: SQLConnectionPool>: BacklogReportingTransport {
     public func sweep(olderThan age: Duration, limit: Int) async throws -> Int {
         let (tables, limit) = (tables, max(1, limit))
         return try await database.withOwnTransaction { tx in
+            // No group may join meanwhile: it would be given messages that are about to go.
+            if let lock = database.core.dialect.sharedLock { try tx.send(lock(tables.busGroupsLock)) }
             let end = try await tx.now().adding(.zero - age)
             return try await tx.execute(
                 """
-                DELETE FROM \(raw: tables.busMessages) WHERE id IN (
+                WITH expired AS (
                     SELECT m.id FROM \(raw: tables.busMessages) AS m WHERE m.published_at < \(end)
                     AND NOT EXISTS (SELECT 1 FROM \(raw: tables.busDeliveries) AS d WHERE d.message = m.id)
-                    ORDER BY m.published_at LIMIT \(limit)
+                    ORDER BY m.published_at LIMIT \(raw: String(limit))\(raw: database.core.dialect.freeRowLock)
                 )
+                DELETE FROM \(raw: tables.busMessages) WHERE id IN (SELECT id FROM expired)
                 """)
         }
     }

@@ -11,7 +11,7 @@
         private let path: String
         private let access: SQLAccess
         private let busyWait: SQLiteBusyWait
-        private var statements = SQLiteStatementCache()
+        private var statements = StatementCache<OpaquePointer>()
         /// Whether SQLite has rolled back by itself, because of an error that leaves nothing else.
         private var wasRolledBack = false
 
@@ -27,7 +27,7 @@
         }
 
         func close() {
-            statements.removeAll()
+            for statement in statements.removeAll() { sqlite3_finalize(statement) }
             // What is still in use elsewhere keeps it open until it ends; here nothing is.
             sqlite3_close_v2(connection)
             connection = nil
@@ -62,7 +62,7 @@
         }
 
         private func execute(_ statement: SQLStatement, on connection: OpaquePointer) throws -> SQLResult {
-            let prepared = try statements.statement(statement.text) { try prepare($0, on: connection) }
+            let prepared = try preparedStatement(statement.text, on: connection)
             defer {
                 sqlite3_reset(prepared)
                 sqlite3_clear_bindings(prepared)
@@ -84,6 +84,13 @@
                     throw error(of: statement.text, on: connection)
                 }
             }
+        }
+
+        private func preparedStatement(_ text: String, on connection: OpaquePointer) throws -> OpaquePointer {
+            if let prepared = statements.find(text) { return prepared }
+            let prepared = try prepare(text, on: connection)
+            for gone in statements.insert(prepared, for: text) { sqlite3_finalize(gone) }
+            return prepared
         }
 
         private func prepare(_ text: String, on connection: OpaquePointer) throws -> OpaquePointer {

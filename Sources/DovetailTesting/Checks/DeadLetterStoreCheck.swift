@@ -33,6 +33,39 @@ public enum DeadLetterStoreCheck: String, CaseIterable, Sendable, CustomTestStri
     /// The count is that of the letters.
     case counted
 
+    /// A letter is read by its name, and no other in its place.
+    case readByName
+
+    /// Each condition of a filter leaves out the letters that do not fulfil it, and no others.
+    case foundByEachCondition
+
+    /// Pages of what a filter means join without gap or repeat, also when what was read has been removed.
+    case pagedByFilter
+
+    /// What a filter means is counted, as far as asked.
+    case countedByFilter
+
+    /// Groups have the letters that are there: repeats, roll-backs and removals included.
+    case groupedInStep
+
+    /// A letter is removed once, and whoever removes it is told so.
+    case removedOnce
+
+    /// Letters that a transaction removed are there if it rolled back.
+    case rolledBackRemovalIsNone
+
+    /// Of two transactions that remove the same letters side by side, one removes each.
+    case removedByOneOfTwo
+
+    /// Places only rise, also when the last letters have been removed.
+    case placesOnlyRise
+
+    /// What happened to a message is remembered in order.
+    case historyIsRemembered
+
+    /// A sweep removes what is older than a time, no more than asked for at once, and remembers the letters.
+    case sweptInBounds
+
     /// The name of the check.
     public var testDescription: String { rawValue }
 
@@ -70,6 +103,17 @@ public enum DeadLetterStoreCheck: String, CaseIterable, Sendable, CustomTestStri
             case .keptOnce: try await probe.keptOnce()
             case .listedInOrder: try await probe.listedInOrder()
             case .counted: try await probe.counted()
+            case .readByName: try await probe.readByName()
+            case .foundByEachCondition: try await probe.foundByEachCondition()
+            case .pagedByFilter: try await probe.pagedByFilter()
+            case .countedByFilter: try await probe.countedByFilter()
+            case .groupedInStep: try await probe.groupedInStep()
+            case .removedOnce: try await probe.removedOnce()
+            case .rolledBackRemovalIsNone: try await probe.rolledBackRemovalIsNone()
+            case .removedByOneOfTwo: try await probe.removedByOneOfTwo()
+            case .placesOnlyRise: try await probe.placesOnlyRise()
+            case .historyIsRemembered: try await probe.historyIsRemembered()
+            case .sweptInBounds: try await probe.sweptInBounds()
             }
         }
     }

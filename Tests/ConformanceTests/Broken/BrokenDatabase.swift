@@ -108,6 +108,7 @@ struct BrokenDatabase: TableDatabase, OutboxDatabase, IdempotencyDatabase, DeadL
             var keys: Set<IdempotencyKey> = []
             var keysOfRows: [MessageID: (key: PartitionKey?, topic: Topic)] = [:]
             var letters: [DeadLetter] = []
+            var removed: Set<String> = []
         }
 
         private let state = Mutex(State())

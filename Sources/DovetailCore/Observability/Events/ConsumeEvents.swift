@@ -344,6 +344,6 @@ public struct MessageDeadLettered: InstrumentEvent {
             visit("dovetail.message.type", attributes.type.rawValue)
             attributes.visitDetails(visit)
         }
-        visit("exception.message", letter.failure.message)
+        visit("exception.message", letter.failure.inFlight.message)
     }
 }

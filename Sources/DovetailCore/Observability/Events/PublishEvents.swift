@@ -112,7 +112,7 @@ public struct MessageRelayed: InstrumentEvent {
 
 extension EnvelopeAttributes {
     /// Visits what tells one message from another.
-    func visitDetails(_ visit: (_ name: StaticString, _ value: String) -> Void) {
+    package func visitDetails(_ visit: (_ name: StaticString, _ value: String) -> Void) {
         visit("messaging.message.id", id.rawValue)
         if let correlationID { visit("messaging.message.conversation_id", correlationID.rawValue) }
         if let causationID { visit("dovetail.message.causation_id", causationID.rawValue) }

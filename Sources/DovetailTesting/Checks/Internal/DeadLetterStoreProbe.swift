@@ -12,29 +12,29 @@ struct DeadLetterStoreProbe<DB: DeadLetterDatabase>: Sendable {
         self.database = database
     }
 
-    private func letter(_ id: String, after seconds: Int64 = 0, content: Delivery.Content? = nil) -> DeadLetter {
+    func letter(_ id: String, after seconds: Int64 = 0, content: Delivery.Content? = nil) -> DeadLetter {
         let attributes = EnvelopeAttributes(
             id: MessageID(id), source: "/dovetail/check", type: "dovetail.check", topic: "check.topic"
         )
         return DeadLetter(
             id: id, content: content ?? .envelope(Envelope(attributes, payload: Bytes(id.utf8))), topic: "check.topic",
             position: "3@1042", consumer: "check", attempts: 5, reason: .poison,
-            failure: FailureDetail(type: "Check.Failure", message: "It did not w\u{F6}rk."),
+            failure: FailureDetail(type: "Check.Failure", place: "the place", message: "It did not w\u{F6}rk."),
             time: Timestamp(secondsSinceEpoch: 1_700_000_000 + seconds, nanoseconds: 123_456_789)
         )
     }
 
-    private func append(_ letters: [DeadLetter]) async throws {
+    func append(_ letters: [DeadLetter]) async throws {
         try await database.withTransaction { tx in try await database.deadLetterStore.append(letters, in: tx) }
     }
 
-    private func list(after: String? = nil, limit: Int = 1000) async throws -> [DeadLetter] {
+    func list(after: String? = nil, limit: Int = 1000) async throws -> [DeadLetter] {
         try await database.withReadTransaction { tx in
             try await database.deadLetterStore.list(after: after, limit: limit, in: tx)
         }
     }
 
-    private func count() async throws -> Int {
+    func count() async throws -> Int {
         try await database.withReadTransaction { tx in try await database.deadLetterStore.count(in: tx) }
     }
 
@@ -53,6 +53,9 @@ struct DeadLetterStoreProbe<DB: DeadLetterDatabase>: Sendable {
         try probe.require(found.reason, is: kept.reason, "The reason")
         try probe.require(found.failure, is: kept.failure, "The failure")
         try probe.require(found.time, is: kept.time, "The time")
+        try probe.require(found.queue, is: kept.queue, "The queue")
+        try probe.require(found.tier, is: kept.tier, "The tier")
+        try probe.require(found.fingerprint, is: kept.fingerprint, "The fingerprint")
     }
 
     func keptAsItWas() async throws {
@@ -77,7 +80,8 @@ struct DeadLetterStoreProbe<DB: DeadLetterDatabase>: Sendable {
         attributes.headers = ["Header-1": "v\u{E4}lue", "header-2": ""]
         attributes.extensions["foreign"] = .string("kept")
         let envelope = Envelope(attributes, payload: Bytes((0...255).map { UInt8($0) }))
-        let kept = letter("letter", content: .envelope(envelope))
+        var kept = letter("letter", content: .envelope(envelope))
+        (kept.queue, kept.tier) = ("qu\u{E9}ue", "gold")
         try await append([kept])
         let found = try await only()
         try require(found, is: kept)

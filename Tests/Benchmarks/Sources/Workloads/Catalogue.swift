@@ -7,7 +7,8 @@ import DovetailCore
 public enum Catalogue {
     /// The rows of the table, in the order in which they are printed.
     public static let comparisons: [Comparison] =
-        transport + envelope + outbox + claimCheck + identity + simulation + guards + bulkhead + breakers + sqlite
+        transport + envelope + outbox + deadLetters + claimCheck + identity + simulation + guards + bulkhead + breakers
+        + sqlite + sqliteDeadLetters
 
     /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
     /// same kind; the budgets speak of them.

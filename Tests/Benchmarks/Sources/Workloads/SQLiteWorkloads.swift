@@ -58,7 +58,7 @@
         }
 
         /// A file that is gone when the workload is.
-        private final class File: Sendable {
+        final class File: Sendable {
             let path = NSTemporaryDirectory() + "/dovetail-benchmark-\(Runtime.current.makeUUID()).db"
 
             deinit {

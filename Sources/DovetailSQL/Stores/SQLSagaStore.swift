@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DovetailCore
+public import DovetailSaga
+
+/// The sagas of a ``SQLDatabase``.
+///
+/// A save is one update and one insert, which travel with the commit where they can. Leases, pauses and retentions are measured by the
+/// database's own clock, unless ``SQLSettings/runtime`` says otherwise. ``wakeUp`` is notified for commits of this program; what
+/// other programs made due is found by polling.
+public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
+    /// The transactions of the database.
+    public typealias Transaction = SQLTransaction<Pool.Connection>
+
+    let database: SQLDatabase<Pool>
+
+    init(_ database: SQLDatabase<Pool>) {
+        self.database = database
+    }
+
+    var tables: SQLTables { database.core.tables }
+    var dialect: SQLDialect { database.core.dialect }
+
+    /// Is notified when this program made a saga due.
+    public var wakeUp: WakeUp? { database.core.sagaWakeUp }
+
+    /// The time by the database's clock.
+    ///
+    /// - Parameter tx: The transaction.
+    /// - Returns: The time now.
+    /// - Throws: `DatabaseError`.
+    public func now(in tx: Transaction) async throws -> Timestamp {
+        try tx.check(database: database.core.id)
+        return Timestamp(microsecondsSinceEpoch: try await tx.now())
+    }
+
+    // MARK: Writing
+
+    /// Adds a saga, if and when the transaction commits and unless there is one of its identifier.
+    ///
+    /// - Parameters:
+    ///   - change: The saga as it begins.
+    ///   - tx: The transaction.
+    /// - Returns: The saga that was there already; `nil` if this one was added.
+    /// - Throws: `DatabaseError`.
+    public func insert(_ change: SagaChange, in tx: Transaction) async throws -> SagaRow? {
+        try tx.check(database: database.core.id)
+        try tx.checkWritable()
+        let row = change.row
+        let isHeld = change.lease != nil && !row.status.isFinal
+        let inserted = try await tx.execute(
+            """
+            INSERT INTO \(raw: tables.sagas) (
+                id, name, version, status, step, business_key, reason, fingerprint, state, progress, started_at, changed_at,
+                records, epoch, signals, seen, claims, leased, claimable
+            ) VALUES (
+                \(row.id.rawValue), \(row.name), \(row.version), \(row.status.rawValue), \(row.step), \(row.businessKey),
+                \(row.reason), \(row.fingerprint), \(text(row.state)), \(text(row.progress)),
+                \(row.started.microsecondsSinceEpoch), \(row.changed.microsecondsSinceEpoch), \(row.records),
+                \(isHeld ? 1 : 0), 0, 0, \(isHeld ? 1 : 0), \(isHeld), \(claimable(change, tx))
+            ) ON CONFLICT (id) DO NOTHING
+            """)
+        guard inserted > 0 else { return try await load(row.id, in: tx) }
+        try await writeBeside(change, in: tx)
+        return nil
+    }
+
+    /// Writes a saga that the caller has claimed, if and when the transaction commits.
+    ///
+    /// - Parameters:
+    ///   - change: What to write.
+    ///   - tx: The transaction.
+    /// - Returns: Whether it was written, or there are messages that the caller has not seen.
+    /// - Throws: `DatabaseError` with `leaseLost` if another has claimed it meanwhile.
+    public func save(_ change: SagaChange, in tx: Transaction) async throws -> SagaSaved {
+        try tx.check(database: database.core.id)
+        try tx.checkWritable()
+        let row = change.row
+        let isHeld = change.lease != nil && !row.status.isFinal
+        let saved = try await tx.execute(
+            """
+            UPDATE \(raw: tables.sagas) SET
+                version = \(row.version), status = \(row.status.rawValue), step = \(row.step), reason = \(row.reason),
+                state = \(text(row.state)), progress = \(text(row.progress)),
+                changed_at = \(row.changed.microsecondsSinceEpoch), records = \(row.records), seen = \(row.seen),
+                claims = \(isHeld ? 1 : 0), leased = \(isHeld), claimable = \(claimable(change, tx))
+            WHERE id = \(row.id.rawValue) AND epoch = \(row.epoch.number) AND signals = \(row.seen)
+                AND records = \(row.records - Int64(change.records.count))
+            """)
+        guard saved > 0 else { return try await reasonNotSaved(change, in: tx) }
+        return .saved(signals: row.seen + (try await writeBeside(change, in: tx)))
+    }
+
+    private func reasonNotSaved(_ change: SagaChange, in tx: Transaction) async throws -> SagaSaved {
+        guard let stored = try await load(change.row.id, in: tx), stored.epoch == change.row.epoch else {
+            throw DatabaseError(
+                .leaseLost,
+                "The claim no longer holds the saga '\(change.row.id)': its lease ran out and another engine claimed it. Raise "
+                    + "the lease if this happens often.")
+        }
+        if !change.records.isEmpty, stored.records >= change.row.records { return .repeated(signals: stored.signals) }
+        return .unseenMessages
+    }
+
+    /// When others may claim it.
+    private func claimable(_ change: SagaChange, _ tx: Transaction) -> SQL {
+        if change.row.status.isFinal { return "NULL" }
+        if let lease = change.lease { return tx.clock.now(plus: lease) }
+        return "\(change.due?.microsecondsSinceEpoch)"
+    }
+
+    /// Writes what goes with a saga into other tables.
+    ///
+    /// - Returns: How many messages were kept for what it waits for now.
+    @discardableResult
+    private func writeBeside(_ change: SagaChange, in tx: Transaction) async throws -> Int64 {
+        let row = change.row
+        try append(change.records, in: tx)
+        for condition in SQL.conditions("number", are: change.taken.sorted()) {
+            try tx.send("DELETE FROM \(raw: tables.sagaMessages) WHERE \(condition)")
+        }
+        for wait in change.closed {
+            try tx.send(
+                """
+                DELETE FROM \(raw: tables.sagaWaits) WHERE name = \(row.name) AND type = \(wait.type.rawValue)
+                    AND key_text = \(wait.key) AND saga = \(row.id.rawValue)
+                """)
+        }
+        if row.status.isFinal {
+            if row.seen > 0 {
+                try tx.send("DELETE FROM \(raw: tables.sagaMessages) WHERE target = \(row.id.rawValue)")
+            }
+            return 0
+        }
+        let adopted = try await open(change.opened, of: row, in: tx)
+        if adopted > 0 { try await signal(row.id, by: adopted, in: tx) }
+        if change.lease == nil { wake(in: tx) }
+        return adopted
+    }
+
+    private func open(_ waits: [SagaWaitKey], of row: SagaRow, in tx: Transaction) async throws -> Int64 {
+        var adopted: Int64 = 0
+        for wait in waits {
+            try await lock(wait, of: row.name, in: tx)
+            try tx.send(
+                """
+                INSERT INTO \(raw: tables.sagaWaits) (name, type, key_text, saga)
+                VALUES (\(row.name), \(wait.type.rawValue), \(wait.key), \(row.id.rawValue)) ON CONFLICT DO NOTHING
+                """)
+            adopted += Int64(
+                try await tx.execute(
+                    """
+                    UPDATE \(raw: tables.sagaMessages) SET target = \(row.id.rawValue)
+                    WHERE name = \(row.name) AND type = \(wait.type.rawValue) AND key_text = \(wait.key) AND target IS NULL
+                    """))
+        }
+        return adopted
+    }
+
+    private func append(_ records: [SagaRecord], in tx: Transaction) throws {
+        for chunk in SQLChunks(0..<records.count) {
+            var sql: SQL = """
+                INSERT INTO \(raw: tables.sagaHistory)
+                    (saga, number, written_at, kind, step, attempt, detail, payload, author, message_id) VALUES
+                """
+            for (index, record) in records[chunk].enumerated() {
+                sql += index > 0 ? ", " : " "
+                sql += """
+                    (\(record.sagaID.rawValue), \(record.number), \(record.time.microsecondsSinceEpoch),
+                    \(record.kind.rawValue), \(record.step), \(record.attempt), \(record.detail), \(record.payload),
+                    \(record.author), \(record.messageID?.rawValue))
+                    """
+            }
+            try tx.send(sql)
+        }
+    }
+
+    // MARK: Messages
+
+    /// Leaves a message for the sagas that wait for it, and makes them due; keeps it for one that will if none does.
+    ///
+    /// - Parameters:
+    ///   - message: The message.
+    ///   - retention: How long it is kept if nobody waits for it.
+    ///   - tx: The transaction.
+    /// - Returns: The sagas it is for.
+    /// - Throws: `DatabaseError`.
+    @discardableResult
+    public func send(_ message: SagaMessage, retention: Duration, in tx: Transaction) async throws -> [SagaID] {
+        try tx.check(database: database.core.id)
+        try tx.checkWritable()
+        var reached: [SagaID] = []
+        for id in try await targets(of: message, in: tx) where try await signal(id, by: 1, in: tx) {
+            try insert(message, target: id, expiry: .max, in: tx)
+            reached.append(id)
+        }
+        if reached.isEmpty, message.target == nil {
+            try insert(message, target: nil, expiry: try await tx.now().adding(retention), in: tx)
+        } else {
+            wake(in: tx)
+        }
+        return reached
+    }
+
+    private func targets(of message: SagaMessage, in tx: Transaction) async throws -> [SagaID] {
+        if let target = message.target { return [target] }
+        try await lock(message.wait, of: message.name, in: tx)
+        return try await tx.query(
+            """
+            SELECT saga FROM \(raw: tables.sagaWaits) WHERE name = \(message.name) AND type = \(message.wait.type.rawValue)
+                AND key_text = \(message.wait.key) ORDER BY saga
+            """
+        ).map { SagaID(try $0.text(0)) }
+    }
+
+    private func insert(_ message: SagaMessage, target: SagaID?, expiry: Int64, in tx: Transaction) throws {
+        try tx.send(
+            """
+            INSERT INTO \(raw: tables.sagaMessages) (target, name, type, key_text, message_id, payload, expiry)
+            VALUES (\(target?.rawValue), \(message.name), \(message.wait.type.rawValue), \(message.wait.key),
+                \(message.id.rawValue), \(message.payload), \(expiry))
+            """)
+    }
+
+    /// Counts messages with a saga that has not ended, and makes it due unless an engine has it in hand.
+    @discardableResult
+    private func signal(_ id: SagaID, by count: Int64, in tx: Transaction) async throws -> Bool {
+        let now = tx.clock.now
+        return try await tx.execute(
+            """
+            UPDATE \(raw: tables.sagas) SET signals = signals + \(count),
+                claimable = CASE WHEN leased = 1 OR claimable < \(now) THEN claimable ELSE \(now) END
+            WHERE id = \(id.rawValue)
+                AND status NOT IN (\(SQL.list([SagaStatus.completed, .compensated, .cancelled].map(\.rawValue))))
+            """) > 0
+    }
+
+    /// Keeps one who sends from overlooking one who begins to wait, where transactions run side by side.
+    private func lock(_ wait: SagaWaitKey, of name: String, in tx: Transaction) async throws {
+        guard let lock = dialect.lock else { return }
+        let digest = DeterministicID.make(namespace: "dovetail.saga.wait", [name, wait.type.rawValue, wait.key])
+        var number: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in digest.utf8 { number = (number ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        _ = try await tx.query(lock(Int64(bitPattern: number)))
+    }
+
+    private func wake(in tx: Transaction) {
+        let wakeUp = database.core.sagaWakeUp
+        tx.afterCommit { wakeUp.notify() }
+    }
+
+    func text(_ bytes: Bytes) -> String { String(decoding: bytes, as: UTF8.self) }
+}

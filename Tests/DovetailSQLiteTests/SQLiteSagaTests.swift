@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if SQLite
+    import DovetailCore
+    import DovetailIdempotency
+    import DovetailOutbox
+    import DovetailSaga
+    import DovetailSQLite
+    import DovetailTesting
+    import Synchronization
+    import Testing
+
+    /// Counts the transactions that committed something.
+    private struct CountingPool: SQLConnectionPool {
+        let pool: SQLiteConnectionPool
+        let commits = Count()
+        var dialect: SQLDialect { pool.dialect }
+
+        final class Count: Sendable {
+            let value = Mutex(0)
+        }
+
+        func withConnection<Result>(
+            for access: SQLAccess, _ body: (CountingConnection) async throws -> Result
+        ) async throws -> Result {
+            try await pool.withConnection(for: access) { connection in
+                try await body(CountingConnection(connection: connection, commits: access == .writing ? commits : nil))
+            }
+        }
+    }
+
+    private struct CountingConnection: SQLConnection {
+        let connection: SQLiteConnection
+        let commits: CountingPool.Count?
+
+        func run(_ statement: SQLStatement) async throws -> SQLResult {
+            if statement.text == "COMMIT" { commits?.value.withLock { $0 += 1 } }
+            return try await connection.run(statement)
+        }
+    }
+
+    private struct Errand: Saga {
+        static let name = "errand"
+        struct State: Codable, Sendable {
+            var log: [String: Int] = [:]
+        }
+        let calls: Calls
+        var refuses = false
+
+        final class Calls: Sendable {
+            private let state = Mutex<[String: Int]>([:])
+            var all: [String: Int] { state.withLock { $0 } }
+
+            func add(_ step: StepContext) -> Int {
+                state.withLock { state in
+                    state["\(step.sagaID)/\(step.step)\(step.outcome == nil ? "" : " undone")", default: 0] += 1
+                    return state.count
+                }
+            }
+        }
+
+        var steps: [Step<State>] {
+            for name in ["a", "b"] {
+                Step(name, into: \.log[name]) { _, step in
+                    calls.add(step)
+                } compensate: { _, step in
+                    _ = calls.add(step)
+                }
+            }
+            Step("c", into: \.log["c"]) { _, step in
+                if refuses { throw SagaAbort("No.") }
+                return calls.add(step)
+            }
+        }
+    }
+
+    @Suite(.timeLimit(.minutes(10)))
+    struct SQLiteSagaTests {
+        private func ended<DB>(_ engine: SagaEngine<DB>, _ ids: [SagaID]) async throws {
+            while true {
+                var open = 0
+                for id in ids where try await engine.instance(id)?.status.isFinal != true { open += 1 }
+                if open == 0 { return }
+                try await Runtime.current.time.sleep(for: .milliseconds(20))
+            }
+        }
+
+        /// Runs engines beside a body.
+        private func running(
+            _ engines: [any Service], _ body: () async throws -> Void
+        ) async throws {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for engine in engines { group.addTask { try await engine.run() } }
+                defer { group.cancelAll() }
+                try await Runtime.current.time.sleep(for: .milliseconds(100))
+                try await body()
+                group.cancelAll()
+                while try await group.next() != nil {}
+            }
+        }
+
+        @Test("A saga of three steps takes four commits in a file", arguments: [false, true])
+        func commits(refuses: Bool) async throws {
+            let folder = try TemporaryFolder()
+            let file = folder.database()
+            try await file.open()
+            let pool = CountingPool(pool: file.pool)
+            let database = SQLDatabase(pool)
+            try await database.open()
+            let calls = Errand.Calls()
+            let engine = try SagaEngine(Errand(calls: calls, refuses: refuses), in: database)
+            try await running([engine]) {
+                let before = pool.commits.value.withLock { $0 }
+                try await engine.start(Errand.self, id: "1", state: .init())
+                try await ended(engine, ["1"])
+                // Two compensations are two steps more.
+                #expect(pool.commits.value.withLock { $0 } - before == (refuses ? 6 : 4))
+                #expect(try await engine.instance("1")?.status == (refuses ? .compensated : .completed))
+            }
+        }
+
+        @Test("Two engines on one file run each step once, and all sagas end")
+        func twoEngines() async throws {
+            let folder = try TemporaryFolder()
+            let calls = Errand.Calls()
+            let (one, two) = (SQLiteDatabase(folder.file()), SQLiteDatabase(folder.file()))
+            let engines = try [one, two].map {
+                try SagaEngine(
+                    Errand(calls: calls), in: $0, settings: SagaEngineSettings(pollInterval: .milliseconds(50)))
+            }
+            let ids = (1...60).map { SagaID("\($0)") }
+            try await running(engines) {
+                for (number, id) in ids.enumerated() {
+                    try await engines[number % 2].start(Errand.self, id: id, state: .init())
+                }
+                try await ended(engines[0], ids)
+            }
+            #expect(calls.all.count == 180)
+            #expect(calls.all.values.allSatisfy { $0 == 1 })
+        }
+
+        @Test("A saga that was started in a program that ended is run by the next one, with its history")
+        func survivesTheProgram() async throws {
+            let folder = try TemporaryFolder()
+            let calls = Errand.Calls()
+            do {
+                let database = SQLiteDatabase(folder.file())
+                let desk = try SagaEngine(Errand(calls: calls, refuses: true), in: database)
+                try await desk.start(Errand.self, id: "1", state: .init())
+                await database.close()
+            }
+            let database = SQLiteDatabase(folder.file())
+            let engine = try SagaEngine(Errand(calls: calls, refuses: true), in: database)
+            try await running([engine]) { try await ended(engine, ["1"]) }
+            #expect(calls.all == ["1/a": 1, "1/b": 1, "1/b undone": 1, "1/a undone": 1])
+            let history = try await engine.history(of: "1")
+            #expect(history.status == .compensated)
+            #expect(history.records.map(\.number) == Array(1...Int64(history.records.count)))
+        }
+    }
+#endif
