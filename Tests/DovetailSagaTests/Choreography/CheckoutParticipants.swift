@@ -124,10 +124,19 @@ struct Reminders: Participant {
             state.events.append("over")
             effects.end()
         }
+        On(StockRejected.self, by: \.orderID) { state, _, effects in
+            effects.setDeadline("soon", in: .seconds(10))
+            effects.setDeadline("later", in: .seconds(20))
+            effects.setDeadline("never", in: .seconds(15))
+            effects.cancelDeadline("never")
+        }
         On(deadline: "unpaid") { state, effects in
             state.events.append("unpaid")
             effects.publish(OrderExpired(orderID: effects.conversation))
             effects.end()
+        }
+        for name in ["soon", "later", "never"] {
+            On(deadline: name) { state, _ in state.events.append(name) }
         }
     }
 }

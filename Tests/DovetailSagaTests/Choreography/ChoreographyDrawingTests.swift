@@ -19,13 +19,15 @@ struct ChoreographyDrawingTests {
         Hop("\"mail\"; drop", observes: OrderCounted.self)
     }
 
-    @Test func theCheckoutIsDrawn() throws {
+    @Test("63. The checkout is drawn")
+    func theCheckoutIsDrawn() throws {
         try checkGolden(checkout.mermaidSequence(), "Choreography/checkout-sequence.mmd")
         try checkGolden(checkout.mermaidFlowchart(), "Choreography/checkout-flowchart.mmd")
         try checkGolden(checkout.dot(), "Choreography/checkout.dot")
     }
 
-    @Test func joinsDeadlinesCyclesAndObserversAreDrawn() throws {
+    @Test("63. Joins, deadlines, cycles and observers are drawn")
+    func joinsDeadlinesCyclesAndObserversAreDrawn() throws {
         try checkGolden(expiring.mermaidSequence(), "Choreography/expiring-sequence.mmd")
         try checkGolden(expiring.mermaidFlowchart(), "Choreography/expiring-flowchart.mmd")
         try checkGolden(expiring.dot(), "Choreography/expiring.dot")

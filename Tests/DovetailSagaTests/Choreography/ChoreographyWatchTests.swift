@@ -120,7 +120,7 @@ struct ChoreographyWatchTests {
             try await world.untilQuiet()
             try await world.time.sleep(for: .nanoseconds(1_234_567))
             try await world.deliver(OrderPlaced(), options: options("c"))
-            try await world.advance(by: .seconds(31))
+            try await world.advance(by: .seconds(30) + .milliseconds(2))
             let stall = try #require(told.all.first).stall
             #expect(stall.since.nanoseconds % 1_000_000 != 0)
             #expect(stall.due - stall.since >= .seconds(30) && stall.due - stall.since < .milliseconds(30_001))

@@ -156,7 +156,7 @@ struct ParticipantTests {
 
     // MARK: Order
 
-    @Test(arguments: .simulated(seeds: 10))
+    @Test("52. An event may come before the one that caused it", arguments: .simulated(seeds: 10))
     func anEventMayComeBeforeTheOneThatCausedIt(world: TestWorld) async throws {
         let reminders = Reminders(database: world.database)
         try await world.run(part(reminders, world)) {
@@ -169,7 +169,8 @@ struct ParticipantTests {
         }
     }
 
-    @Test func anUnmatchedEventIsIgnoredWhereItIsDeclaredSo() async throws {
+    @Test("50. An event that matches no conversation is ignored where it is declared so")
+    func anUnmatchedEventIsIgnoredWhereItIsDeclaredSo() async throws {
         let events = HeardEvents()
         let world = TestWorld(instrument: events)
         let reminders = Reminders(database: world.database, unmatched: .ignore)
@@ -182,7 +183,8 @@ struct ParticipantTests {
         }
     }
 
-    @Test func anUnmatchedEventIsParkedWhereItIsDeclaredSoAndCanBeRedriven() async throws {
+    @Test("50. An event that matches no conversation is parked where it is declared so, and can be redriven")
+    func anUnmatchedEventIsParkedWhereItIsDeclaredSoAndCanBeRedriven() async throws {
         let world = TestWorld()
         let payments = Payments(database: world.database)
         try await world.run(part(payments, world)) {
@@ -284,7 +286,8 @@ struct ParticipantTests {
         }
     }
 
-    @Test func aDeadlineThatIsSetAnewPassesOnceAtItsNewTime() async throws {
+    @Test("43. A deadline that is set anew passes once, at its new time")
+    func aDeadlineThatIsSetAnewPassesOnceAtItsNewTime() async throws {
         let events = HeardEvents()
         let world = TestWorld(instrument: events)
         let reminders = Reminders(database: world.database)
@@ -300,7 +303,8 @@ struct ParticipantTests {
         }
     }
 
-    @Test func aDeadlineOfAnEndedConversationChangesNothing() async throws {
+    @Test("41. A deadline of a conversation that has ended changes nothing")
+    func aDeadlineOfAnEndedConversationChangesNothing() async throws {
         let events = HeardEvents()
         let world = TestWorld(instrument: events)
         let reminders = Reminders(database: world.database)
@@ -316,7 +320,7 @@ struct ParticipantTests {
         }
     }
 
-    @Test(arguments: .simulated(seeds: 5))
+    @Test("48. A deadline that passes while nothing runs is told of once", arguments: .simulated(seeds: 5))
     func aDeadlineThatPassesWhileNothingRunsIsToldOfOnce(world: TestWorld) async throws {
         world.add("reminders") { node in
             Part(participant: Reminders(database: node.database("main")), bus: node.bus)
@@ -330,6 +334,44 @@ struct ParticipantTests {
             let reminders = Reminders(database: world.database)
             #expect(try await reminders.conversation("7")?.state.events == ["placed", "unpaid"])
             #expect(world.published(OrderExpired.self).count == 1)
+        }
+    }
+
+    @Test("42. An event and a deadline at the same time: one of them comes first", arguments: .simulated(seeds: 40))
+    func anEventAndADeadlineAtTheSameTime(world: TestWorld) async throws {
+        let reminders = Reminders(database: world.database)
+        try await world.run(part(reminders, world)) {
+            try await world.deliver(OrderPlaced(cents: 60_000))
+            try await world.untilQuiet(horizon: .seconds(1))
+            let due = try #require(try await reminders.conversation("7")?.deadlines["unpaid"])
+            let wait = due - world.time.now() + .milliseconds(world.seed % 3)
+            try await world.time.sleep(for: wait)
+            try await world.deliver(PaymentSucceeded())
+            try await world.untilQuiet()
+            let events = try #require(try await reminders.conversation("7")).state.events
+            let letters = try await world.deadLetters().count
+            if events == ["placed", "paid"] {
+                #expect(letters == 0 && world.published(OrderExpired.self).isEmpty)
+            } else {
+                #expect(events == ["placed", "unpaid"])
+                #expect(letters == 1 && world.published(OrderExpired.self).count == 1)
+            }
+        }
+    }
+
+    @Test("44. Deadlines of different names pass each at its own time")
+    func severalDeadlines() async throws {
+        let world = TestWorld()
+        let reminders = Reminders(database: world.database)
+        try await world.run(part(reminders, world)) {
+            try await world.deliver(StockRejected())
+            try await world.advance(by: .seconds(9))
+            #expect(try await reminders.conversation("7")?.deadlines.keys.sorted() == ["later", "soon"])
+            try await world.advance(by: .seconds(5))
+            #expect(try await reminders.conversation("7")?.state.events == ["soon"])
+            try await world.untilQuiet()
+            #expect(try await reminders.conversation("7")?.state.events == ["soon", "later"])
+            #expect(try await reminders.conversation("7")?.deadlines.isEmpty == true)
         }
     }
 

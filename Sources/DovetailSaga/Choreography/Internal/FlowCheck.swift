@@ -22,12 +22,11 @@ struct FlowCheck {
         self.flow = flow
     }
 
-    // Two problems of a kind are the same if their keys are; their events and participants if there is none.
+    // Two problems of a kind are the same if they are about the same participants and events.
     private mutating func report(
-        _ kind: ChoreographyProblem.Kind, _ message: String, participants: [String] = [], events: [FlowEvent] = [],
-        key: [String]? = nil
+        _ kind: ChoreographyProblem.Kind, _ message: String, participants: [String] = [], events: [FlowEvent] = []
     ) {
-        let key = [kind.description] + (key ?? participants + ["/"] + events.map(\.type.rawValue))
+        let key = [kind.description] + participants + ["/"] + events.map(\.type.rawValue)
         guard reported.insert(key).inserted else { return }
         problems.append(
             ChoreographyProblem(
@@ -172,15 +171,15 @@ struct FlowCheck {
     }
 
     private mutating func checkEnd(of way: FlowScenario, _ rounds: FlowRounds) {
-        var names: [String: String] = [:]
-        for end in way.ends { names[end.participant] = end.name }
-        let differing = way.ends.filter { $0.name != way.ends[0].name && $0.participant != way.ends[0].participant }
-        if let first = way.ends.first, let other = differing.first {
+        let conflicts = way.ends.flatMap { one in
+            way.ends.filter { $0.participant > one.participant && $0.name != one.name }.map { (one, $0) }
+        }
+        if let (one, other) = conflicts.first {
             report(
                 .conflictingEnds,
-                "\(first.participant) ends with '\(first.name)' and \(other.participant) with '\(other.name)' on the same way: "
+                "\(one.participant) ends with '\(one.name)' and \(other.participant) with '\(other.name)' on the same way: "
                     + "\(way.path). Have one participant decide which end it is.",
-                participants: [first.participant, other.participant], key: [first.participant, other.participant])
+                participants: [one.participant, other.participant])
         }
         guard way.ends.isEmpty else { return }
         // Each of these was reported for what it is.
