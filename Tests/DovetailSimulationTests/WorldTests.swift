@@ -296,7 +296,7 @@ import Testing
         "Work in unstructured tasks is reported by name, although the service swallowed the error",
         arguments: [true, false])
     func escapesAreReported(isDetached: Bool) async throws {
-        let world = World(seed: 10, limits: .init(outsideGrace: .seconds(30)))
+        let world = World(seed: 10, limits: .init(outsideGrace: .seconds(600)))
         world.add("escaping") { node in Escaping(database: node.database, bus: node.bus, isDetached: isDetached) }
         let error = await #expect(throws: SimulationError.self) {
             try await world.run { try await world.advance(by: .seconds(1)) }
@@ -308,7 +308,7 @@ import Testing
 
     @Test("An effect on another actor's thread is reported as escaped")
     func escapeToMainActor() async throws {
-        let world = World(seed: 11, limits: .init(outsideGrace: .seconds(30)))
+        let world = World(seed: 11, limits: .init(outsideGrace: .seconds(600)))
         let error = await #expect(throws: SimulationError.self) {
             try await world.run { await Self.publishOnMainActor(world.bus) }
         }
