@@ -33,8 +33,11 @@
                 ] {
                     try await tx.execute("ALTER TABLE dovetail_dead_letters DROP COLUMN \(raw: column)")
                 }
-                try await tx.execute("DROP TABLE dovetail_dead_letter_groups")
-                try await tx.execute("DROP TABLE dovetail_dead_letter_records")
+                for table in [
+                    "dead_letter_groups", "dead_letter_records", "sagas", "saga_waits", "saga_messages", "saga_history",
+                ] {
+                    try await tx.execute("DROP TABLE dovetail_\(raw: table)")
+                }
                 try await tx.execute("UPDATE dovetail_schema SET version = 1")
             }
             await database.close()
