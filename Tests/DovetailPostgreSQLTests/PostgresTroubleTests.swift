@@ -257,7 +257,10 @@
             #expect(try await ask("SELECT 1", of: pool) == 1)
             proxy.swallow(true)
             try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { #expect(try await ask("SELECT 1", of: pool) == 1) }
+                group.addTask {
+                    let rows = try await ask("SELECT 1", of: pool)
+                    #expect(rows == 1)
+                }
                 // The question is swallowed, and with it the connection; a new one is tried for.
                 try await SystemTime().sleep(for: .milliseconds(800))
                 proxy.swallow(false)
