@@ -81,12 +81,12 @@ let examples: [(name: String, uses: [String], files: [String])] = [
         ],
         ["orders.jsonl"]
     ),
-    ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
-    ("ActivityFeed", ["Dovetail", "DovetailSimulation"], []),
+    ("FlashSale", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
+    ("ActivityFeed", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
     ("DeadLetterDesk", ["Dovetail", "DovetailSQL", "DovetailSQLite"], []),
-    ("StreamingFallback", ["Dovetail", "DovetailSimulation"], []),
-    ("CheckoutChoreography", ["Dovetail", "DovetailSimulation"], []),
-    ("TripSaga", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite"], []),
+    ("StreamingFallback", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
+    ("CheckoutChoreography", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
+    ("TripSaga", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "ExampleSupport"], []),
 ]
 
 let package = Package(
@@ -119,6 +119,8 @@ let package = Package(
                     .map { .target(name: $0.library, condition: .when(traits: [$0.trait])) }
             )
         }
+        // What the examples share: command lines and the texts they print.
+        + [.target(name: "ExampleSupport", path: "Examples/Support")]
         + examples.map { example in
             .executableTarget(
                 name: example.name,

@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import ExampleSupport
 import Foundation
 
 @main
 enum ActivityFeed {
+    private static let program = Program("ActivityFeed")
+
     static func main() async {
-        let options: Options
-        do {
-            options = try Options(CommandLine.arguments.dropFirst())
-        } catch {
-            complain("\(error.message) Try 'ActivityFeed --help'.")
-            exit(64)
-        }
-        if options.help {
-            print(Options.usage)
-            exit(0)
-        }
+        let options = program.options { (reader) throws(UsageError) in try Options(reader) }
+        if options.help { program.finish(Options.usage) }
         do {
             let started = SystemTime().monotonic()
             let outcome = try await Run(options).run()
@@ -25,15 +19,10 @@ enum ActivityFeed {
                 seconds: (SystemTime().monotonic() - started).inSeconds
             )
             print(options.json ? report.json : report.text)
-            if options.json { for complaint in outcome.check.complaints { complain(complaint) } }
+            if options.json { for complaint in outcome.check.complaints { program.complain(complaint) } }
             exit(outcome.check.isClean ? 0 : 1)
         } catch {
-            complain("the run was given up: \(error)")
-            exit(70)
+            program.fail("the run was given up: \(error)", status: 70)
         }
-    }
-
-    private static func complain(_ line: String) {
-        FileHandle.standardError.write(Data("ActivityFeed: \(line)\n".utf8))
     }
 }

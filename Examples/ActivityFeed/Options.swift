@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ExampleSupport
+
 /// What the command line asks for.
 struct Options: Sendable {
+    enum Protection: String, CaseIterable {
+        case idempotency
+    }
+
     var activities = 1000
     var duplicate = 0.1
     var double = 0.05
@@ -13,47 +19,26 @@ struct Options: Sendable {
     var json = false
     var help = false
 
-    /// A command line that cannot be understood.
-    struct UsageError: Error {
-        let message: String
-    }
-
-    init(_ arguments: some Sequence<String>) throws(UsageError) {
-        var rest = Array(arguments)[...]
-        while let argument = rest.popFirst() {
-            var name = argument
-            var attached: String?
-            if argument.hasPrefix("--"), let equals = argument.firstIndex(of: "=") {
-                name = String(argument[..<equals])
-                attached = String(argument[argument.index(after: equals)...])
-            }
-            func value() throws(UsageError) -> String {
-                guard let value = attached ?? rest.popFirst() else {
-                    throw UsageError(message: "\(name) needs a value.")
-                }
-                return value
-            }
-            switch name {
-            case "--activities": activities = try number(value(), for: name, from: 1, to: 100_000)
-            case "--duplicate": duplicate = try probability(value(), for: name)
-            case "--double": double = try probability(value(), for: name)
-            case "--drop": drop = try probability(value(), for: name)
-            case "--reorder": reorder = try probability(value(), for: name)
-            case "--seed": seed = try number(value(), for: name, from: 0, to: .max)
-            case "--workers": workers = try number(value(), for: name, from: 1, to: 1024)
+    init(_ reader: CommandLineReader) throws(UsageError) {
+        var reader = reader
+        while let option = reader.next() {
+            switch option {
+            case "--activities": activities = try reader.number(from: 1, to: 100_000)
+            case "--duplicate": duplicate = try reader.probability()
+            case "--double": double = try reader.probability()
+            case "--drop": drop = try reader.probability()
+            case "--reorder": reorder = try reader.probability()
+            case "--seed": seed = try reader.number(from: 0)
+            case "--workers": workers = try reader.number(from: 1, to: 1024)
             case "--without":
-                let protection = try value()
-                guard protection == "idempotency" else {
-                    throw UsageError(message: "--without takes idempotency, not '\(protection)'.")
-                }
+                let _: Protection = try reader.choice()
                 isProtected = false
-            case "--json", "--help", "-h":
-                if attached != nil { throw UsageError(message: "\(name) takes no value.") }
-                if name == "--json" { json = true } else { help = true }
-            default: throw UsageError(message: "There is no option '\(argument)'.")
+            case "--json": json = try reader.flag()
+            case "--help", "-h": help = try reader.flag()
+            default: throw reader.unknownOption
             }
         }
-        if drop == 1 { throw UsageError(message: "--drop takes less than 1: nothing would ever arrive.") }
+        if drop == 1 { throw UsageError("--drop takes less than 1: nothing would ever arrive.") }
     }
 
     static let usage = """
@@ -82,20 +67,4 @@ struct Options: Sendable {
 
         EXIT STATUS: 0 every feed is right, 1 one is not, 64 bad usage, 70 the run was given up.
         """
-}
-
-private func probability(_ text: String, for name: String) throws(Options.UsageError) -> Double {
-    guard let value = Double(text), (0...1).contains(value) else {
-        throw Options.UsageError(message: "\(name) takes a number from 0 to 1, not '\(text)'.")
-    }
-    return value
-}
-
-private func number<N: FixedWidthInteger>(
-    _ text: String, for name: String, from least: N, to most: N
-) throws(Options.UsageError) -> N {
-    guard let value = N(text), (least...most).contains(value) else {
-        throw Options.UsageError(message: "\(name) takes a whole number from \(least) to \(most), not '\(text)'.")
-    }
-    return value
 }

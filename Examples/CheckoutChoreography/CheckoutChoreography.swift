@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import ExampleSupport
 import Foundation
 
 @main
 enum CheckoutChoreography {
+    private static let program = Program("CheckoutChoreography")
+
     static func main() async {
-        let options: Options
-        do {
-            options = try Options(CommandLine.arguments.dropFirst())
-        } catch {
-            complain("\(error.message) Try 'CheckoutChoreography --help'.")
-            exit(64)
-        }
-        if options.help {
-            print(Options.usage)
-            exit(0)
-        }
+        let options = program.options { (reader) throws(UsageError) in try Options(reader) }
+        if options.help { program.finish(Options.usage) }
         let flow = checkoutFlow(hasCompensation: options.without != .compensation)
         if let drawing = options.draw {
             switch drawing {
@@ -30,15 +24,10 @@ enum CheckoutChoreography {
             let outcome = try await Run(options, flow).run()
             let report = Report(outcome: outcome, flow: flow, options: options)
             print(options.json ? report.json : report.text)
-            if options.json { for complaint in outcome.audit.complaints { complain(complaint) } }
+            if options.json { for complaint in outcome.audit.complaints { program.complain(complaint) } }
             exit(outcome.audit.isClean ? 0 : 1)
         } catch {
-            complain("the run was given up: \(error)")
-            exit(70)
+            program.fail("the run was given up: \(error)", status: 70)
         }
-    }
-
-    private static func complain(_ line: String) {
-        FileHandle.standardError.write(Data("CheckoutChoreography: \(line)\n".utf8))
     }
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ExampleSupport
+
 /// What the command line asks for.
 struct Options: Sendable {
     /// What can be removed, to see what it is for.
@@ -29,44 +31,26 @@ struct Options: Sendable {
     var json = false
     var help = false
 
-    /// A command line that cannot be understood.
-    struct UsageError: Error {
-        let message: String
-    }
-
-    init(_ arguments: some Sequence<String>) throws(UsageError) {
-        var rest = Array(arguments)[...]
-        while let argument = rest.popFirst() {
-            var name = argument
-            var attached: String?
-            if argument.hasPrefix("--"), let equals = argument.firstIndex(of: "=") {
-                name = String(argument[..<equals])
-                attached = String(argument[argument.index(after: equals)...])
-            }
-            func value() throws(UsageError) -> String {
-                guard let value = attached ?? rest.popFirst() else {
-                    throw UsageError(message: "\(name) needs a value.")
-                }
-                return value
-            }
-            switch name {
-            case "--orders": orders = try number(value(), for: name, from: 1, to: 10_000)
-            case "--duplicate": duplicate = try probability(value(), for: name)
-            case "--drop": drop = try probability(value(), for: name)
-            case "--reorder": reorder = try probability(value(), for: name)
-            case "--decline": decline = try probability(value(), for: name)
-            case "--out-of-stock": outOfStock = try probability(value(), for: name)
-            case "--seed": seed = try number(value(), for: name, from: 0, to: .max)
-            case "--stop": stop = try choice(value(), for: name)
-            case "--without": without = try choice(value(), for: name)
-            case "--draw": draw = try choice(value(), for: name)
-            case "--json", "--help", "-h":
-                if attached != nil { throw UsageError(message: "\(name) takes no value.") }
-                if name == "--json" { json = true } else { help = true }
-            default: throw UsageError(message: "There is no option '\(argument)'.")
+    init(_ reader: CommandLineReader) throws(UsageError) {
+        var reader = reader
+        while let option = reader.next() {
+            switch option {
+            case "--orders": orders = try reader.number(from: 1, to: 10_000)
+            case "--duplicate": duplicate = try reader.probability()
+            case "--drop": drop = try reader.probability()
+            case "--reorder": reorder = try reader.probability()
+            case "--decline": decline = try reader.probability()
+            case "--out-of-stock": outOfStock = try reader.probability()
+            case "--seed": seed = try reader.number(from: 0)
+            case "--stop": stop = try reader.choice()
+            case "--without": without = try reader.choice()
+            case "--draw": draw = try reader.choice()
+            case "--json": json = try reader.flag()
+            case "--help", "-h": help = try reader.flag()
+            default: throw reader.unknownOption
             }
         }
-        if drop == 1 { throw UsageError(message: "--drop takes less than 1: nothing would ever arrive.") }
+        if drop == 1 { throw UsageError("--drop takes less than 1: nothing would ever arrive.") }
     }
 
     static let usage = """
@@ -99,31 +83,4 @@ struct Options: Sendable {
 
         EXIT STATUS: 0 the books balance, 1 they do not, 64 bad usage, 70 the run was given up.
         """
-}
-
-private func probability(_ text: String, for name: String) throws(Options.UsageError) -> Double {
-    guard let value = Double(text), (0...1).contains(value) else {
-        throw Options.UsageError(message: "\(name) takes a number from 0 to 1, not '\(text)'.")
-    }
-    return value
-}
-
-private func number<N: FixedWidthInteger>(
-    _ text: String, for name: String, from least: N, to most: N
-) throws(Options.UsageError) -> N {
-    guard let value = N(text), (least...most).contains(value) else {
-        throw Options.UsageError(message: "\(name) takes a whole number from \(least) to \(most), not '\(text)'.")
-    }
-    return value
-}
-
-private func choice<Choice: RawRepresentable<String> & CaseIterable>(
-    _ text: String, for name: String
-) throws(Options.UsageError) -> Choice {
-    guard let found = Choice(rawValue: text) else {
-        let names = Choice.allCases.map(\.rawValue)
-        let list = names.dropLast().joined(separator: ", ") + " or " + (names.last ?? "")
-        throw Options.UsageError(message: "\(name) takes \(list), not '\(text)'.")
-    }
-    return found
 }

@@ -2,22 +2,16 @@
 
 import Dovetail
 import DovetailSimulation
+import ExampleSupport
 import Foundation
 
 @main
 enum FlashSale {
+    private static let program = Program("FlashSale")
+
     static func main() async {
-        let options: Options
-        do {
-            options = try Options(CommandLine.arguments.dropFirst())
-        } catch {
-            complain("FlashSale: \(error.message) Try 'FlashSale --help'.")
-            exit(64)
-        }
-        if options.help {
-            print(Options.usage)
-            exit(0)
-        }
+        let options = program.options { (reader) throws(UsageError) in try Options(reader) }
+        if options.help { program.finish(Options.usage) }
         do {
             // What the others are owed: the same day, the same failures and all protections, without the crowd.
             let calm = try await Sale(seed: options.seed, crowd: false, without: []).run()
@@ -26,12 +20,7 @@ enum FlashSale {
             print(options.json ? report.json : report.text)
             exit(report.verdict.isFine ? 0 : 1)
         } catch {
-            complain("FlashSale: the run was given up: \(error)")
-            exit(70)
+            program.fail("the run was given up: \(error)", status: 70)
         }
-    }
-
-    private static func complain(_ line: String) {
-        FileHandle.standardError.write(Data((line + "\n").utf8))
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import ExampleSupport
 
 /// What is printed at the end, for a person or for a program.
 struct Report {

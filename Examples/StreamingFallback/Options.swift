@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ExampleSupport
+
 /// What the command line asks for.
 struct Options {
     enum Protection: String, CaseIterable {
@@ -11,40 +13,15 @@ struct Options {
     var json = false
     var help = false
 
-    /// A command line that cannot be understood.
-    struct UsageError: Error {
-        let message: String
-    }
-
-    init(_ arguments: some Sequence<String>) throws(UsageError) {
-        var rest = Array(arguments)[...]
-        while let argument = rest.popFirst() {
-            let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-            let name = argument.hasPrefix("--") ? parts[0] : argument
-            let attached = argument.hasPrefix("--") && parts.count == 2 ? parts[1] : nil
-            func value() throws(UsageError) -> String {
-                guard let value = attached ?? rest.popFirst() else {
-                    throw UsageError(message: "\(name) needs a value.")
-                }
-                return value
-            }
-            switch name {
-            case "--seed":
-                let text = try value()
-                guard let number = UInt64(text) else {
-                    throw UsageError(message: "--seed takes a whole number from 0, not '\(text)'.")
-                }
-                seed = number
-            case "--without":
-                let text = try value()
-                guard let protection = Protection(rawValue: text) else {
-                    throw UsageError(message: "--without takes breaker or bulkhead, not '\(text)'.")
-                }
-                without.insert(protection)
-            case "--json", "--help", "-h":
-                if attached != nil { throw UsageError(message: "\(name) takes no value.") }
-                if name == "--json" { json = true } else { help = true }
-            default: throw UsageError(message: "There is no option '\(argument)'.")
+    init(_ reader: CommandLineReader) throws(UsageError) {
+        var reader = reader
+        while let option = reader.next() {
+            switch option {
+            case "--seed": seed = try reader.number(from: 0)
+            case "--without": without.formUnion(try reader.choices())
+            case "--json": json = try reader.flag()
+            case "--help", "-h": help = try reader.flag()
+            default: throw reader.unknownOption
             }
         }
     }

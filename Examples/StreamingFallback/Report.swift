@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import ExampleSupport
 
 /// How viewers were served, for a person or a program.
 struct Report {

@@ -2,22 +2,16 @@
 
 import Dovetail
 import DovetailSimulation
+import ExampleSupport
 import Foundation
 
 @main
 enum StreamingFallback {
+    private static let program = Program("StreamingFallback")
+
     static func main() async {
-        let options: Options
-        do {
-            options = try Options(CommandLine.arguments.dropFirst())
-        } catch {
-            complain("StreamingFallback: \(error.message) Try 'StreamingFallback --help'.")
-            exit(64)
-        }
-        if options.help {
-            print(Options.usage)
-            exit(0)
-        }
+        let options = program.options { (reader) throws(UsageError) in try Options(reader) }
+        if options.help { program.finish(Options.usage) }
         do {
             let month = Month(seed: options.seed, without: options.without)
             try await month.run()
@@ -25,12 +19,7 @@ enum StreamingFallback {
             print(options.json ? report.json : report.text)
             exit(report.isFine ? 0 : 1)
         } catch {
-            complain("StreamingFallback: the run was given up: \(error)")
-            exit(70)
+            program.fail("the run was given up: \(error)", status: 70)
         }
-    }
-
-    private static func complain(_ line: String) {
-        FileHandle.standardError.write(Data((line + "\n").utf8))
     }
 }

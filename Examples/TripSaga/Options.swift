@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import ExampleSupport
 
 /// What the command line asks for.
 struct Options: Sendable {
@@ -38,69 +39,29 @@ struct Options: Sendable {
 
     static func number(of id: SagaID) -> Int { Int(id.rawValue.dropFirst("trip-".count)) ?? 0 }
 
-    /// A command line that cannot be understood.
-    struct UsageError: Error {
-        let message: String
-    }
-
-    init(_ arguments: some Sequence<String>) throws(UsageError) {
-        var rest = Array(arguments)[...]
-        while let argument = rest.popFirst() {
-            let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-            let name = argument.hasPrefix("--") ? parts[0] : argument
-            let attached = argument.hasPrefix("--") && parts.count == 2 ? parts[1] : nil
-            func value() throws(UsageError) -> String {
-                guard let value = attached ?? rest.popFirst() else {
-                    throw UsageError(message: "\(name) needs a value.")
-                }
-                return value
-            }
-            switch name {
-            case "--trips":
-                let text = try value()
-                guard let number = Int(text), (1...1_000_000).contains(number) else {
-                    throw UsageError(message: "--trips takes a whole number from 1, not '\(text)'.")
-                }
-                trips = number
-            case "--seed":
-                let text = try value()
-                guard let number = UInt64(text) else {
-                    throw UsageError(message: "--seed takes a whole number from 0, not '\(text)'.")
-                }
-                seed = number
-            case "--faults":
-                let text = try value()
-                guard let share = Double(text), (0...0.9).contains(share) else {
-                    throw UsageError(message: "--faults takes a number from 0 to 0.9, not '\(text)'.")
-                }
-                faults = share
-            case "--without":
-                for name in try value().split(separator: ",") {
-                    guard let protection = Protection(rawValue: String(name)) else {
-                        throw UsageError(
-                            message: "--without takes fencing, idempotency or compensation, not '\(name)'.")
-                    }
-                    without.insert(protection)
-                }
+    init(_ reader: CommandLineReader) throws(UsageError) {
+        var reader = reader
+        while let option = reader.next() {
+            switch option {
+            case "--trips": trips = try reader.number(from: 1, to: 1_000_000)
+            case "--seed": seed = try reader.number(from: 0)
+            case "--faults": faults = try reader.fraction(in: 0...0.9)
+            case "--without": without.formUnion(try reader.choices())
             case "--database":
-                let text = try value()
+                let text = try reader.value()
                 guard text.hasPrefix("sqlite:"), text.count > 7 else {
-                    throw UsageError(message: "--database takes sqlite:FILE, not '\(text)'.")
+                    throw UsageError("--database takes sqlite:FILE, not '\(text)'.")
                 }
                 file = String(text.dropFirst(7))
-            case "--timeline": timeline = try value()
-            case "--crash", "--json", "--help", "-h", "--engine":
-                if attached != nil { throw UsageError(message: "\(name) takes no value.") }
-                switch name {
-                case "--crash": crash = true
-                case "--json": json = true
-                case "--engine": isEngine = true
-                default: help = true
-                }
-            default: throw UsageError(message: "There is no option '\(argument)'.")
+            case "--timeline": timeline = try reader.value()
+            case "--crash": crash = try reader.flag()
+            case "--engine": isEngine = try reader.flag()
+            case "--json": json = try reader.flag()
+            case "--help", "-h": help = try reader.flag()
+            default: throw reader.unknownOption
             }
         }
-        if crash || isEngine, file == nil { throw UsageError(message: "--crash needs --database sqlite:FILE.") }
+        if crash || isEngine, file == nil { throw UsageError("--crash needs --database sqlite:FILE.") }
     }
 
     static let usage = """

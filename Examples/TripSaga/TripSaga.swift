@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import ExampleSupport
 import Foundation
 
 @main
 enum TripSaga {
+    private static let program = Program("TripSaga")
+
     static func main() async {
-        let options: Options
-        do {
-            options = try Options(CommandLine.arguments.dropFirst())
-        } catch {
-            complain("TripSaga: \(error.message) Try 'TripSaga --help'.")
-            exit(64)
-        }
-        if options.help {
-            print(Options.usage)
-            exit(0)
-        }
+        let options = program.options { (reader) throws(UsageError) in try Options(reader) }
+        if options.help { program.finish(Options.usage) }
         do {
             if options.isEngine { return try await Lasting(options: options).runEngine() }
             let (audit, history, kills) = try await run(options)
@@ -27,11 +21,9 @@ enum TripSaga {
             print(options.json ? report.json : report.text)
             exit(audit.violations.isEmpty ? 0 : 1)
         } catch let error as Lasting.Unusable {
-            complain("TripSaga: \(error.message)")
-            exit(69)
+            program.fail("\(error.message)", status: 69)
         } catch {
-            complain("TripSaga: the run was given up: \(error)")
-            exit(70)
+            program.fail("the run was given up: \(error)", status: 70)
         }
     }
 
@@ -39,9 +31,5 @@ enum TripSaga {
         if options.file != nil { return try await Lasting(options: options).run() }
         let (audit, history) = try await InMemory(options: options).run()
         return (audit, history, kills: 0)
-    }
-
-    private static func complain(_ line: String) {
-        FileHandle.standardError.write(Data((line + "\n").utf8))
     }
 }
