@@ -56,8 +56,10 @@
         /// The error it makes.
         ///
         /// - Parameters:
+        ///   - place: The server.
         ///   - statement: The statement that failed; `nil` if it was the connection.
         ///   - isReading: Whether the transaction only reads.
+        /// - Returns: The error.
         func error(at place: String, in statement: String?, isReading: Bool) -> DatabaseError {
             let (code, advice) = meaning(at: place, isReading: isReading)
             return DatabaseError(code, advice + (statement.map { " (in: \(Self.excerpt(of: $0)))" } ?? ""), cause: self)
