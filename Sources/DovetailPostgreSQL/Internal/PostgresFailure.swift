@@ -45,7 +45,9 @@
         }
 
         private static func trimmed(_ message: String) -> String {
-            message.split(separator: "\n").joined(separator: " ")
+            var text = message.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+            while text.hasSuffix(".") { text.removeLast() }
+            return text
         }
 
         /// Whether a prepared statement no longer fits, and has to be prepared anew.
