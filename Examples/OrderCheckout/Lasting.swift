@@ -106,9 +106,7 @@ struct Lasting {
         }
     #endif
 
-    /// Opens the bus and hands all over.
-    ///
-    /// - Parameter local: The bus that is beside the databases.
+    /// Opens the bus and hands all over; the one beside the databases unless another was named.
     private func withBus<DB: ShopDatabase, Local: BacklogReportingTransport, Visitor: PremisesVisitor>(
         order: DB, payment: DB, inventory: DB, local: Local, visitor: Visitor
     ) async throws -> Visitor.Result {

@@ -122,6 +122,7 @@
         /// Whether the server is still there.
         ///
         /// - Parameter isAsking: Whether to ask it, or only to look at whether it has said something.
+        /// - Returns: Whether it is.
         func isAlive(isAsking: Bool) async -> Bool {
             guard isAsking || SocketWait.hasInput(socket) else { return true }
             let isAlive = try? await thread.run { [handle] in handle.value.isAlive(isAsking: isAsking) }

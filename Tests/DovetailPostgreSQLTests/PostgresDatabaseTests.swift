@@ -15,10 +15,10 @@
     struct PostgresDatabaseTests {
         /// A database with a table of one's own, whose name is given to the body.
         private func withOrders(
-            _ way: Way = .direct, _ change: (inout PostgresConfiguration) -> Void = { _ in },
+            _ way: Way = .direct, _ configuration: PostgresConfiguration = PostgresConfiguration(),
             _ body: (PostgresDatabase, _ orders: String) async throws -> Void
         ) async throws {
-            try await withDatabase(way, change) { database in
+            try await withDatabase(way, configuration) { database in
                 let orders = database.outboxStore.tables.prefix + "orders"
                 try await database.withTransaction { tx in
                     try await tx.execute(
@@ -153,7 +153,7 @@
             ],
             Way.allCases)
         func invalidStatement(_ text: String, _ way: Way) async throws {
-            try await withDatabase(way, { $0.mostConnections = 1 }) { database in
+            try await withDatabase(way, PostgresConfiguration(mostConnections: 1)) { database in
                 for _ in 0..<2 {
                     let error = await #expect(throws: DatabaseError.self) {
                         try await database.withTransaction { tx in _ = try await tx.query(SQL(raw: text)) }
@@ -167,7 +167,7 @@
 
         @Test("What was put behind a failed statement is prepared when it comes again")
         func preparedBehindFailure() async throws {
-            try await withOrders(.direct, { $0.mostConnections = 1 }) { database, orders in
+            try await withOrders(.direct, PostgresConfiguration(mostConnections: 1)) { database, orders in
                 for fails in [true, false, true] {
                     let result: Result<Void, any Error>
                     do {
@@ -204,7 +204,7 @@
             "More different statements than are kept prepared all give the right rows, and the server keeps no more either"
         )
         func manyStatements() async throws {
-            try await withDatabase(.direct, { $0.mostConnections = 1 }) { database in
+            try await withDatabase(.direct, PostgresConfiguration(mostConnections: 1)) { database in
                 for _ in 0..<2 {
                     try await database.withTransaction { tx in
                         for number in 0..<400 {
@@ -221,7 +221,7 @@
         }
 
         @Test("A statement whose table was changed is prepared anew") func changedTable() async throws {
-            try await withOrders(.direct, { $0.mostConnections = 1 }) { database, orders in
+            try await withOrders(.direct, PostgresConfiguration(mostConnections: 1)) { database, orders in
                 func read() async throws -> Int {
                     try await database.withTransaction { tx in
                         try await tx.query("SELECT * FROM \(raw: orders)").count
@@ -237,13 +237,8 @@
         }
 
         @Test("A statement that prepares nothing leaves nothing on the server") func unprepared() async throws {
-            try await withDatabase(
-                .direct,
-                {
-                    $0.preparedStatements = .off
-                    $0.mostConnections = 1
-                }
-            ) { database in
+            try await withDatabase(.direct, PostgresConfiguration(mostConnections: 1, preparedStatements: .off)) {
+                database in
                 try await database.withTransaction { tx in
                     try await Outbox(in: database).publish(message("1"), in: tx)
                     let kept = try await tx.query("SELECT COUNT(*) FROM pg_prepared_statements")[0].integer(0)

@@ -156,7 +156,7 @@
             "Cancellation reaches the server, nothing is stored, and the connection is used again",
             arguments: Way.allCases)
         func cancellation(_ way: Way) async throws {
-            try await withDatabase(way, { $0.mostConnections = 2 }) { database in
+            try await withDatabase(way, PostgresConfiguration(mostConnections: 2)) { database in
                 let rows = database.table("rows", of: Int.self)
                 let mark = "mark-\(way)-\(Runtime.current.makeUUID())"
                 let outcome = await withTaskGroup(of: Result<Void, any Error>.self) { group in
@@ -295,13 +295,8 @@
 
         @Test("When all connections are in use for too long, that is said by name")
         func poolIsBounded() async throws {
-            try await withDatabase(
-                .direct,
-                {
-                    $0.mostConnections = 1
-                    $0.longestWait = .milliseconds(100)
-                }
-            ) { database in
+            try await withDatabase(.direct, PostgresConfiguration(mostConnections: 1, longestWait: .milliseconds(100)))
+            { database in
                 try await whileBusy(database) { _ in
                     let error = await #expect(throws: DatabaseError.self) {
                         try await database.withReadTransaction { tx in _ = try await tx.query("SELECT 1") }
@@ -315,7 +310,7 @@
 
         @Test("Those who wait for a connection are served in the order in which they came")
         func poolIsFair() async throws {
-            try await withDatabase(.direct, { $0.mostConnections = 1 }) { database in
+            try await withDatabase(.direct, PostgresConfiguration(mostConnections: 1)) { database in
                 let order = Shared<[Int]>([])
                 try await whileBusy(database) { group in
                     for number in 0..<5 {
@@ -333,7 +328,7 @@
         }
 
         @Test("Reading within a transaction does not wait for a connection") func nestedReading() async throws {
-            try await withDatabase(.direct, { $0.mostConnections = 1 }) { database in
+            try await withDatabase(.direct, PostgresConfiguration(mostConnections: 1)) { database in
                 let rows = try await database.withTransaction { tx in
                     _ = try await tx.query("SELECT 1")
                     return try await database.withReadTransaction { tx in try await tx.query("SELECT 1") }
@@ -345,7 +340,7 @@
         @Test("Whoever waits for a connection can be cancelled, and takes none with it") func cancelledWait()
             async throws
         {
-            try await withDatabase(.direct, { $0.mostConnections = 1 }) { database in
+            try await withDatabase(.direct, PostgresConfiguration(mostConnections: 1)) { database in
                 try await whileBusy(database) { _ in
                     try await withThrowingTaskGroup(of: Void.self) { waiters in
                         waiters.addTask {

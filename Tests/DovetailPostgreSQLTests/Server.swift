@@ -31,10 +31,10 @@
 
         var address: String { (self == .direct ? Server.address : Server.pooler) ?? "postgresql://127.0.0.1:9/none" }
 
-        func configuration(_ change: (inout PostgresConfiguration) -> Void = { _ in }) -> PostgresConfiguration {
-            var configuration = PostgresConfiguration()
+        /// A configuration with what this way needs.
+        func configuration(_ base: PostgresConfiguration = PostgresConfiguration()) -> PostgresConfiguration {
+            var configuration = base
             if self == .pooled { configuration.preparedStatements = .off }
-            change(&configuration)
             return configuration
         }
 
@@ -63,12 +63,12 @@
 
     /// A database with tables of its own, closed afterwards.
     func withDatabase<Result>(
-        _ way: Way = .direct, runtime: Runtime? = nil, _ change: (inout PostgresConfiguration) -> Void = { _ in },
+        _ way: Way = .direct, _ configuration: PostgresConfiguration = PostgresConfiguration(), runtime: Runtime? = nil,
         _ body: (PostgresDatabase) async throws -> Result
     ) async throws -> Result {
         try await withTables { prefix in
             let database = PostgresDatabase(
-                way.address, configuration: way.configuration(change),
+                way.address, configuration: way.configuration(configuration),
                 settings: SQLSettings(prefix: prefix, runtime: runtime))
             let result: Swift.Result<Result, any Error>
             do {

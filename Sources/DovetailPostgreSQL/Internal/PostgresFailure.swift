@@ -45,7 +45,9 @@
         }
 
         private static func trimmed(_ message: String) -> String {
-            message.split(separator: "\n").joined(separator: " ")
+            var text = message.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+            while text.hasSuffix(".") { text.removeLast() }
+            return text
         }
 
         /// Whether a prepared statement no longer fits, and has to be prepared anew.
@@ -56,8 +58,10 @@
         /// The error it makes.
         ///
         /// - Parameters:
+        ///   - place: The server.
         ///   - statement: The statement that failed; `nil` if it was the connection.
         ///   - isReading: Whether the transaction only reads.
+        /// - Returns: The error.
         func error(at place: String, in statement: String?, isReading: Bool) -> DatabaseError {
             let (code, advice) = meaning(at: place, isReading: isReading)
             return DatabaseError(code, advice + (statement.map { " (in: \(Self.excerpt(of: $0)))" } ?? ""), cause: self)

@@ -356,6 +356,7 @@
         /// Whether the server is still there.
         ///
         /// - Parameter isAsking: Whether to ask it, or only to look at what it has said.
+        /// - Returns: Whether it is.
         func isAlive(isAsking: Bool) -> Bool {
             guard let connection, PQconsumeInput(connection) == 1, PQstatus(connection) == CONNECTION_OK else {
                 return false

@@ -78,6 +78,7 @@
         ///   - isReading: Whether it is ready when something has come.
         ///   - isWriting: Whether it is ready when there is room to write.
         ///   - deadline: When to give up.
+        /// - Returns: What has ended the wait.
         func wait(
             for socket: Int32, isReading: Bool = true, isWriting: Bool, until deadline: MonotonicInstant
         ) -> Outcome {
