@@ -4,7 +4,7 @@ import PackageDescription
 // A package of its own, so that the library keeps depending on nothing.
 let rooms = [
     "DovetailBulkhead", "DovetailCircuitBreaker", "DovetailClaimCheck", "DovetailCore", "DovetailConsumer",
-    "DovetailIdempotency", "DovetailOutbox", "DovetailResilience", "DovetailSimulation",
+    "DovetailIdempotency", "DovetailOutbox", "DovetailResilience", "DovetailSaga", "DovetailSimulation",
 ]
 
 let package = Package(
