@@ -4,7 +4,8 @@ import PackageDescription
 // A package of its own, so that the library keeps depending on nothing.
 let rooms = [
     "DovetailBulkhead", "DovetailCircuitBreaker", "DovetailClaimCheck", "DovetailCore", "DovetailConsumer",
-    "DovetailDeadLetters", "DovetailIdempotency", "DovetailOutbox", "DovetailResilience", "DovetailSimulation",
+    "DovetailDeadLetters", "DovetailIdempotency", "DovetailOutbox", "DovetailResilience", "DovetailSaga",
+    "DovetailSimulation",
 ]
 
 let package = Package(

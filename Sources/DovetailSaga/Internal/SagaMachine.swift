@@ -115,7 +115,7 @@ struct SagaMachine: Sendable {
         switch failure {
         case .refused:
             note(.stepRefused, step: name, attempt: step.attempt, detail: error)
-            if leaf.role == .retriable {
+            if goesOnlyForward(leaf) {
                 return park("The step '\(name)' refused, but it only goes forward from here: \(error)", step: name)
             }
             // An earlier attempt may have done what this one refused to do.
@@ -137,6 +137,10 @@ struct SagaMachine: Sendable {
                 return
             }
             switch leaf.role {
+            case .passive where goesOnlyForward(leaf):
+                step.due = nil
+                progress[name] = step
+                park("The message that '\(name)' waits for cannot be taken: \(error)", step: name)
             case .compensatable, .passive:
                 step.phase = .failed
                 end(&step)
@@ -151,6 +155,11 @@ struct SagaMachine: Sendable {
                 park("The step '\(name)' failed \(step.attempt) times: \(error)", step: name)
             }
         }
+    }
+
+    /// Whether there is no way back from a step that does not succeed.
+    private func goesOnlyForward(_ leaf: SagaOutline.Leaf) -> Bool {
+        leaf.role == .retriable || (leaf.role == .passive && progress.isPastPivot)
     }
 
     mutating func undone(_ name: String) {

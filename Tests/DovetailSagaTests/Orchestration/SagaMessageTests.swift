@@ -193,6 +193,29 @@ struct SagaMessageTests {
         }
     }
 
+    @Test(
+        "54: A message that cannot be read is kept with its bytes, and its saga goes on waiting",
+        arguments: .simulated(seeds: 3)
+    )
+    func unreadableMessage(world: TestWorld) async throws {
+        let workers = Workers()
+        let engine = try Engine(Self.waiting(workers), in: world.database)
+        let inbox = Consumer("sagas", on: world.bus) { engine.routes }
+            .deadLettering(to: DeadLetterQueue(in: world.database))
+        try await world.run(engine, inbox) {
+            try await engine.start(Plain.self, id: "1", state: .init(number: 7))
+            let attributes = EnvelopeAttributes(id: "bad", source: "/test", type: Paid.type)
+            try await world.deliver(Envelope(attributes, payload: Bytes("rubbish".utf8)))
+            try await world.untilQuiet()
+            let letters = try await world.deadLetters()
+            #expect(letters.map(\.envelope?.payload) == [Bytes("rubbish".utf8)])
+            #expect(try await engine.instance("1")?.step == "paid")
+            try await world.deliver(Paid(number: "7", cents: 1))
+            try await world.untilQuiet()
+            #expect(try await engine.status("1") == .completed)
+        }
+    }
+
     // MARK: Time
 
     @Test(

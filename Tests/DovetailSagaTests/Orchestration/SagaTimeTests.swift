@@ -51,6 +51,42 @@ struct SagaTimeTests {
         }
     }
 
+    /// A clock that goes wrong by some hours, as those of machines do.
+    private struct SkewedTime: TimeSource {
+        let time: any TimeSource
+        let skew: Duration
+
+        func now() -> Timestamp { time.now() + skew }
+        func monotonic() -> MonotonicInstant { time.monotonic() }
+        func sleep(until deadline: MonotonicInstant) async throws { try await time.sleep(until: deadline) }
+    }
+
+    @Test("38: The clock of the store decides, however wrong those of the engines are", arguments: [-5, 5])
+    func clocksDiffer(hours: Int) async throws {
+        let world = TestWorld(seed: 1)
+        let ended = Mutex<MonotonicInstant?>(nil)
+        let saga = Plain(deadline: .seconds(3600)) {
+            Sleep("rest", for: .seconds(90))
+            Step("b") { _, _ in ended.withLock { $0 = Runtime.current.time.monotonic() } }
+        }
+        let time = SkewedTime(time: world.time, skew: .seconds(hours * 3600))
+        let wrong = try Engine(saga, in: world.database, runtime: Runtime(time: time, random: world.runtime.random))
+        let right = try Engine(saga, in: world.database)
+        try await world.run(wrong) {
+            let start = world.time.monotonic()
+            try await right.start(Plain.self, id: "1", state: .init())
+            try await wrong.start(Plain.self, id: "2", state: .init())
+            try await world.untilQuiet()
+            let took = try #require(ended.withLock { $0 }) - start
+            #expect(took >= .seconds(90) && took < .seconds(92))
+            for id in ["1", "2"] as [SagaID] {
+                #expect(try await right.status(id) == .completed)
+                let instance = try #require(try await right.instance(id))
+                #expect(instance.changed - instance.started < .seconds(92))
+            }
+        }
+    }
+
     @Test("A pause until a time that has passed is none", arguments: .simulated(seeds: 3))
     func pauseUntil(world: TestWorld) async throws {
         let workers = Workers()

@@ -38,6 +38,17 @@
                 SQLiteWorkloads.bareCommit("both rows in C", addsRow: true)
             ),
             Comparison(
+                "SQLite, saga of three steps", in: .perSecond("sagas"), count: 1_000, budget: .timesFloor(1 / 0.6),
+                of: SagaWorkloads.sagas("one after the other", atOnce: 1),
+                over: SQLiteWorkloads.bareCommit("four commits of both rows in C", addsRow: true, times: 4)
+            ),
+            Comparison(
+                "SQLite, saga of three steps, sixteen at once", in: .perSecond("sagas"), count: 2_000,
+                budget: .timesFloor(1),
+                of: SagaWorkloads.sagas("sixteen at once", atOnce: 16),
+                over: SQLiteWorkloads.bareCommit("four commits of both rows in C", addsRow: true, times: 4)
+            ),
+            Comparison(
                 "SQLite, key recorded in a transaction", in: .perSecond("commits"), count: 5_000,
                 of: SQLiteWorkloads.transactions("a row and a key", .rowAndKey),
                 over: SQLiteWorkloads.transactions("the same transaction without it", .row),
@@ -142,10 +153,10 @@
             }
         }
 
-        static func bareCommit(_ name: String, addsRow: Bool) -> Workload {
+        static func bareCommit(_ name: String, addsRow: Bool, times: Int = 1) -> Workload {
             Workload(name) { count in
                 let floor = try Floor()
-                return { try check(floor_sqlite_commit(floor.handle, Int32(count), addsRow ? 1 : 0)) }
+                return { try check(floor_sqlite_commit(floor.handle, Int32(count * times), addsRow ? 1 : 0)) }
             }
         }
 
