@@ -10,7 +10,11 @@ extension DeadLetterQueue {
     ///
     /// ```swift
     /// var place: Int64 = 0
-    /// while let last = try await page(after: place).last { place = last.place ?? place }
+    /// while true {
+    ///     let page = try await letters.find(DeadLetterFilter(tenant: "acme"), after: place)
+    ///     guard let last = page.last?.place else { break }
+    ///     place = last
+    /// }
     /// ```
     ///
     /// - Parameters:

@@ -112,6 +112,8 @@ struct ExactlyOnePlaceTests {
             for start in stride(from: 0, to: Scale.messages, by: 100) {
                 let numbers = start..<min(start + 100, Scale.messages)
                 try await Self.publish(numbers.map { Self.envelope($0, at: world.time.now()) }, on: world.bus)
+                // Until somebody reads it, the bus keeps no more than its capacity.
+                if start == 0 { try await world.untilQuiet() }
             }
             try await world.untilQuiet()
             let database = world.database("shop")

@@ -70,14 +70,17 @@ final class ScriptedTransport: Transport {
     private let isShort: Bool
     private let delay: Duration
 
-    var capabilities: TransportCapabilities { bus.capabilities }
+    let capabilities: TransportCapabilities
 
     init(
-        _ bus: InMemoryTransport, isShort: Bool = false, delay: Duration = .zero,
+        _ bus: InMemoryTransport, isShort: Bool = false, delay: Duration = .zero, mostHeaderBytes: Int? = nil,
         _ answer: @escaping @Sendable (_ id: MessageID, _ call: Int) -> TransportError? = { _, _ in nil }
     ) {
         self.bus = bus
         self.isShort = isShort
+        var capabilities = bus.capabilities
+        capabilities.mostHeaderBytes = mostHeaderBytes
+        self.capabilities = capabilities
         self.delay = delay
         self.answer = answer
     }

@@ -88,6 +88,21 @@ struct RedriveFailureTests {
         }
     }
 
+    @Test func whatAMessageSaysOfItsFailureIsLeftOutBeforeItIsTooMuchForTheTransport() async throws {
+        let world = TestWorld()
+        try await world.run {
+            for (number, most) in [nil, 2000, 200].enumerated() {
+                try await world.letters.capture([letter("\(number)")])
+                let job = try await world.letters.redrive(RedriveRequest())
+                let transport = ScriptedTransport(world.bus, mostHeaderBytes: most)
+                try await redriver(world, to: transport).run(job.id)
+            }
+            let headers = world.published().map(\.attributes.headers)
+            #expect(headers.map { $0["Dovetail-Dead-Failure"] != nil } == [true, true, false])
+            #expect(headers.map { $0["Dovetail-Redrives"] } == ["1", "1", "1"])
+        }
+    }
+
     @Test func messagesOfAKeyAreSentInTheirOrderWhateverFails() async throws {
         let world = TestWorld()
         try await world.run {

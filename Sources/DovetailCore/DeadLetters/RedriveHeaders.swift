@@ -25,14 +25,26 @@ package enum RedriveHeaders {
     }
 
     /// Writes into a message what it has been through.
-    package static func mark(_ headers: inout Headers, from letter: DeadLetter) {
-        let failure = letter.failure.inFlight
-        // Headers of some transports are lines.
-        let text = "\(failure.type): \(failure.message)".map { $0.isNewline ? " " : $0 }
+    ///
+    /// - Parameters:
+    ///   - headers: The headers of the message.
+    ///   - letter: What it was.
+    ///   - mostBytes: The most bytes of headers that the transport takes. What a person reads is left out before a message that was
+    ///     small enough becomes too large by it.
+    package static func mark(_ headers: inout Headers, from letter: DeadLetter, mostBytes: Int? = nil) {
         headers[redrives] = String(letter.redrives + 1)
         headers[Self.letter] = letter.id
         headers[firstDead] = letter.firstTime.rfc3339
         headers[reason] = letter.reason.rawValue
-        headers[Self.failure] = String(text)
+        headers[failure] = nil
+        let detail = letter.failure.inFlight
+        // Headers of some transports are lines.
+        let scalars = "\(detail.type): \(detail.message)".unicodeScalars.map { scalar in
+            scalar.properties.generalCategory == .control ? " " : scalar
+        }
+        let text = String(String.UnicodeScalarView(scalars))
+        // Half of it may be needed for what the envelope has beside its headers.
+        if let mostBytes, headers.byteCount + failure.utf8.count + text.utf8.count > mostBytes / 2 { return }
+        headers[failure] = text
     }
 }

@@ -191,7 +191,8 @@ struct RedriveRun<DB: DeadLetterDatabase & TableDatabase, T: Transport>: Sendabl
         guard var envelope = letter.envelope else { return nil }
         envelope.attributes.topic = letter.topic
         if job.request.dropsExpiry { envelope.attributes.expiry = nil }
-        RedriveHeaders.mark(&envelope.attributes.headers, from: letter)
+        RedriveHeaders.mark(
+            &envelope.attributes.headers, from: letter, mostBytes: transport.capabilities.mostHeaderBytes)
         return envelope
     }
 

@@ -190,7 +190,8 @@ public struct Redriver<DB: DeadLetterDatabase & TableDatabase, T: Transport>: Se
             envelope.attributes.correlationID =
                 old.attributes.correlationID ?? CorrelationID(old.attributes.id.rawValue)
         }
-        RedriveHeaders.mark(&envelope.attributes.headers, from: letter)
+        RedriveHeaders.mark(
+            &envelope.attributes.headers, from: letter, mostBytes: transport.capabilities.mostHeaderBytes)
         return envelope
     }
 }
