@@ -93,7 +93,7 @@
         func waitIsCancelled() async throws {
             let path = folder.file()
             let holder = SQLiteDatabase(path)
-            let other = SQLiteDatabase(path, configuration: SQLiteConfiguration(busyTimeout: .seconds(20)))
+            let other = SQLiteDatabase(path, configuration: SQLiteConfiguration(busyTimeout: .seconds(600)))
             try await holder.open()
             try await other.open()
             try await holder.withTransaction { tx in
