@@ -123,10 +123,11 @@ extension SQLDeadLetterStore {
             guard old.count < limit else { return DeadLetterSweep(letters: removed.count, records: 0) }
             let forgotten = try await tx.execute(
                 """
-                DELETE FROM \(raw: store.records) WHERE number IN (
+                WITH expired AS (
                     SELECT number FROM \(raw: store.records) WHERE left_us < \(end) ORDER BY left_us
-                    LIMIT \(limit - old.count)
+                    LIMIT \(raw: String(limit - old.count))\(raw: store.database.core.dialect.freeRowLock)
                 )
+                DELETE FROM \(raw: store.records) WHERE number IN (SELECT number FROM expired)
                 """)
             return DeadLetterSweep(letters: removed.count, records: forgotten)
         }

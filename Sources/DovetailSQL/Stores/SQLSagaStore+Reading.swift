@@ -216,7 +216,7 @@ extension SQLSagaStore {
                     WITH expired AS (
                         SELECT id FROM \(raw: tables.sagas)
                         WHERE status = \(status.rawValue) AND changed_at <= \(now.adding(.zero - age))
-                        ORDER BY changed_at, id LIMIT \(limit - swept)\(raw: dialect.freeRowLock)
+                        ORDER BY changed_at, id LIMIT \(raw: String(limit - swept))\(raw: dialect.freeRowLock)
                     )
                     DELETE FROM \(raw: tables.sagas) WHERE id IN (SELECT id FROM expired)
                     """)
@@ -227,7 +227,7 @@ extension SQLSagaStore {
                     """
                     WITH expired AS (
                         SELECT number FROM \(raw: tables.sagaMessages) WHERE target IS NULL AND expiry <= \(now)
-                        ORDER BY expiry LIMIT \(limit - swept)\(raw: dialect.freeRowLock)
+                        ORDER BY expiry LIMIT \(raw: String(limit - swept))\(raw: dialect.freeRowLock)
                     )
                     DELETE FROM \(raw: tables.sagaMessages) WHERE number IN (SELECT number FROM expired)
                     """))
@@ -245,12 +245,13 @@ extension SQLSagaStore {
         try await database.withOwnTransaction { tx in
             try await tx.execute(
                 """
-                DELETE FROM \(raw: tables.sagaHistory) WHERE (saga, number) IN (
+                WITH expired AS (
                     SELECT saga, number FROM \(raw: tables.sagaHistory)
                     WHERE written_at < \(try await tx.now().adding(.zero - age))
                         AND NOT EXISTS (SELECT 1 FROM \(raw: tables.sagas) WHERE id = saga)
-                    ORDER BY written_at LIMIT \(max(1, limit))
+                    ORDER BY written_at LIMIT \(raw: String(max(1, limit)))\(raw: dialect.freeRowLock)
                 )
+                DELETE FROM \(raw: tables.sagaHistory) WHERE (saga, number) IN (SELECT saga, number FROM expired)
                 """)
         }
     }
