@@ -73,6 +73,11 @@
             try await check(way) { try await promise.run(patience: patience, on: $0) }
         }
 
+        @Test("PostgreSQL: its sagas conform", arguments: SagaStoreCheck.allCases, Way.allCases)
+        func sagas(_ promise: SagaStoreCheck, _ way: Way) async throws {
+            try await check(way) { try await promise.run(patience: patience, on: $0) }
+        }
+
         @Test("PostgreSQL: the transport in a database conforms", arguments: TransportCheck.allCases, Way.allCases)
         func transport(_ promise: TransportCheck, _ way: Way) async throws {
             try await withDatabase(way) { database in
@@ -111,6 +116,14 @@
                 as [IdempotencyStoreCheck]
         )
         func keys(_ promise: IdempotencyStoreCheck) async throws {
+            try await check { try await promise.run(patience: patience, on: $0) }
+        }
+
+        @Test(
+            "Leases and pauses of sagas are measured by the server",
+            arguments: [.laterIsNotClaimed, .expiredIsClaimedAgain, .insertedWithAClaimIsHeld] as [SagaStoreCheck]
+        )
+        func sagas(_ promise: SagaStoreCheck) async throws {
             try await check { try await promise.run(patience: patience, on: $0) }
         }
 
