@@ -118,7 +118,10 @@
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = \(here.prefix) AND query LIKE \("%pg_notify%") AND pid <> pg_backend_pid()"
                     )
                 }
-                while listener.failures.value.count < 2 { try await SystemTime().sleep(for: .milliseconds(5)) }
+                let deadline = SystemTime().monotonic() + .seconds(60)
+                while listener.failures.value.count < 2, SystemTime().monotonic() < deadline {
+                    try await SystemTime().sleep(for: .milliseconds(5))
+                }
                 #expect(listener.failures.value.allSatisfy { $0.code == .unavailable })
                 #expect(try await isWoken(there))
                 try await append("1", in: here)
@@ -130,7 +133,10 @@
             "Behind a pooler it says that notifications do not come through, and with the server's own address they do")
         func behindPooler() async throws {
             try await withTwo(.pooled) { _, _, listener in
-                while listener.failures.value.isEmpty { try await SystemTime().sleep(for: .milliseconds(10)) }
+                let deadline = SystemTime().monotonic() + .seconds(60)
+                while listener.failures.value.isEmpty, SystemTime().monotonic() < deadline {
+                    try await SystemTime().sleep(for: .milliseconds(10))
+                }
                 #expect(listener.failures.value.first?.code == .unsupported)
             }
             try await withTwo(.pooled, directly: Server.address) { here, there, listener in
