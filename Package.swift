@@ -38,6 +38,7 @@ let rooms: [(name: String, uses: [String])] = [
 let adapters: [(name: String, uses: [String], trait: String, library: String)] = [
     ("DovetailSQLite", ["DovetailCore", "DovetailSQL"], "SQLite", "CSQLite"),
     ("DovetailKafka", ["DovetailCore"], "Kafka", "CKafka"),
+    ("DovetailRabbitMQ", ["DovetailCore"], "RabbitMQ", "CRabbitMQ"),
 ]
 
 /// The test targets: one for each room, the conformance checks, and the code of the README.
@@ -55,6 +56,7 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting"]),
     ("DovetailSQLiteTests", ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting"]),
     ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailTesting"]),
+    ("DovetailRabbitMQTests", ["Dovetail", "DovetailRabbitMQ", "DovetailTesting"]),
     ("ConformanceTests", ["Dovetail", "DovetailTesting"]),
     ("QuickStartTests", ["Dovetail", "DovetailTesting"]),
 ]
@@ -62,7 +64,11 @@ let tests: [(name: String, uses: [String])] = [
 /// The examples: one executable each, run by `swift run NAME`, with the files that come along.
 let examples: [(name: String, uses: [String], files: [String])] = [
     (
-        "OrderCheckout", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailKafka"],
+        "OrderCheckout",
+        [
+            "Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailKafka",
+            "DovetailRabbitMQ",
+        ],
         ["orders.jsonl"]
     ),
     ("FlashSale", ["Dovetail", "DovetailSimulation"], []),
@@ -77,6 +83,8 @@ let package = Package(
     traits: [
         .trait(name: "SQLite", description: "SQLite databases, by the system's libsqlite3 (DovetailSQLite)."),
         .trait(name: "Kafka", description: "The Kafka transport, by the system's librdkafka (DovetailKafka)."),
+        .trait(
+            name: "RabbitMQ", description: "The RabbitMQ transport, by the system's librabbitmq (DovetailRabbitMQ)."),
     ],
     targets: rooms.map { room in
         .target(name: room.name, dependencies: room.uses.map { .target(name: $0) })
