@@ -208,6 +208,21 @@
             try await run.clean(transport)
         }
 
+        @Test("Connections that have nothing to say are kept alive")
+        func idle() async throws {
+            let log = EventLog()
+            let transport = try Broker.connect(heartbeat: .seconds(1), runtime: Runtime(instrument: log))
+            let member = try await transport.subscribe(to: [topic], as: group)
+            try await run.publish(run.messages(0..<1), to: transport)
+            // The broker closes a connection of which it heard nothing for two seconds.
+            try await run.time.sleep(for: .seconds(5))
+            try await run.publish(run.messages(1..<2), to: transport)
+            #expect(try await run.receive(2, from: member).count == 2)
+            #expect(log.all(RabbitMQTroubled.self).isEmpty)
+            await member.close()
+            try await run.clean(transport)
+        }
+
         @Test("A member that nobody holds any more leaves its group in order")
         func droppedMember() async throws {
             let transport = try Broker.connect()

@@ -26,8 +26,8 @@
 
         private let state: amqp_connection_state_t
         private var openChannels: Set<UInt16> = []
-        /// Whether the connection can still be closed in order.
-        private var isBroken = false
+        /// Whether the connection is of no use, so that it cannot be closed in order.
+        private var isBroken = true
 
         /// Connects and logs in.
         init(_ settings: RabbitMQSettings, purpose: String) throws(TransportError) {
@@ -47,7 +47,6 @@
             guard let socket, status == AMQP_STATUS_OK.rawValue else {
                 let failure = AMQPFailure(
                     cause: .library(status: socket == nil ? AMQP_STATUS_UNSUPPORTED.rawValue : status))
-                amqp_destroy_connection(state)
                 throw failure.error(of: subject)
             }
             var limit = Self.time(settings.connectTimeout)
@@ -56,7 +55,6 @@
             status = amqp_socket_open_noblock(socket, address.host, Int32(address.port), &limit)
             guard status == AMQP_STATUS_OK.rawValue else {
                 let error = AMQPFailure(cause: .library(status: status)).error(of: subject)
-                amqp_destroy_connection(state)
                 guard error.code == .refused else {
                     throw TransportError(
                         .unavailable,
@@ -76,16 +74,9 @@
                 }
             }
             do throws(AMQPFailure) { try Self.check(reply) } catch {
-                amqp_destroy_connection(state)
-                // A broker that does not know the user may close the connection without a word.
-                if case .library(let status) = error.cause, status != AMQP_STATUS_TIMEOUT.rawValue {
-                    throw TransportError(
-                        .refused,
-                        "RabbitMQ at \(address) ended the login (\(error.text)). Check the user, the password and the virtual host."
-                    )
-                }
                 throw error.error(of: subject)
             }
+            isBroken = false
         }
 
         deinit {
