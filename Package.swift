@@ -42,6 +42,7 @@ let adapters: [(name: String, uses: [String], trait: String, library: String)] =
     ("DovetailSQLite", ["DovetailCore", "DovetailSQL"], "SQLite", "CSQLite"),
     ("DovetailPostgreSQL", ["DovetailCore", "DovetailOutbox", "DovetailSQL"], "PostgreSQL", "CPostgreSQL"),
     ("DovetailKafka", ["DovetailCore"], "Kafka", "CKafka"),
+    ("DovetailRabbitMQ", ["DovetailCore"], "RabbitMQ", "CRabbitMQ"),
 ]
 
 /// The test targets: one for each room, the conformance checks, and the code of the README.
@@ -68,6 +69,7 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailSQLiteTests", ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting"]),
     ("DovetailPostgreSQLTests", ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting"]),
     ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailTesting"]),
+    ("DovetailRabbitMQTests", ["Dovetail", "DovetailRabbitMQ", "DovetailTesting"]),
     ("ConformanceTests", ["Dovetail", "DovetailTesting"]),
     ("QuickStartTests", ["Dovetail", "DovetailTesting"]),
 ]
@@ -78,6 +80,7 @@ let examples: [(name: String, uses: [String], files: [String])] = [
         "OrderCheckout",
         [
             "Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailPostgreSQL", "DovetailKafka",
+            "DovetailRabbitMQ",
         ],
         ["orders.jsonl"]
     ),
@@ -97,6 +100,8 @@ let package = Package(
         .trait(name: "SQLite", description: "SQLite databases, by the system's libsqlite3 (DovetailSQLite)."),
         .trait(name: "PostgreSQL", description: "PostgreSQL databases, by the system's libpq (DovetailPostgreSQL)."),
         .trait(name: "Kafka", description: "The Kafka transport, by the system's librdkafka (DovetailKafka)."),
+        .trait(
+            name: "RabbitMQ", description: "The RabbitMQ transport, by the system's librabbitmq (DovetailRabbitMQ)."),
     ],
     targets: rooms.map { room in
         .target(name: room.name, dependencies: room.uses.map { .target(name: $0) })

@@ -3,6 +3,7 @@
 import Dovetail
 import DovetailKafka
 import DovetailPostgreSQL
+import DovetailRabbitMQ
 import DovetailSQL
 import DovetailSQLite
 import Foundation
@@ -143,6 +144,36 @@ struct Lasting {
                 throw Unusable(
                     message: "this program was built without Kafka, which is at \(address). "
                         + "Run 'swift run --traits SQLite,Kafka OrderCheckout …'.")
+            #endif
+        case .rabbitMQ(let address):
+            #if RabbitMQ
+                // Every event has one service that reads it, and one whose queue is not there yet is tried again.
+                let result: Result<Visitor.Result, any Error>
+                do {
+                    let rabbit = try RabbitMQTransport(
+                        address, topics: .onDemand(partitions: 4), handoverTime: .seconds(2))
+                    do {
+                        try await reach(rabbit)
+                        // Names of its own, so that what other runs left on the broker is none of this one's business.
+                        let prefix = try await runName(in: order) + "."
+                        result = .success(try await visit(NamespacedTransport(rabbit, prefix: prefix)))
+                    } catch {
+                        await rabbit.close()
+                        throw error
+                    }
+                    await rabbit.close()
+                } catch let error as TransportError {
+                    result = .failure(Unusable(message: error.message))
+                } catch {
+                    result = .failure(error)
+                }
+                return try result.get()
+            #else
+                // The address is not shown: it may hold a password.
+                _ = address
+                throw Unusable(
+                    message: "this program was built without RabbitMQ. "
+                        + "Run 'swift run --traits SQLite,RabbitMQ OrderCheckout …'.")
             #endif
         case .local: return try await visit(local)
         }

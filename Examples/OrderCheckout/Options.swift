@@ -26,6 +26,8 @@ struct Options {
         /// Memory; with SQLite or PostgreSQL, beside the others, so that it survives with them.
         case local
         case kafka(String)
+        /// A whole address, which may hold a password.
+        case rabbitMQ(String)
     }
 
     enum ServiceName: String, CaseIterable {
@@ -152,6 +154,8 @@ struct Options {
                                 'swift run --traits PostgreSQL'.
           --transport kafka:HOST:PORT  Sends the messages through Kafka. Needs 'swift run --traits Kafka'. The faults of
                                 the bus (--duplicate, --drop, --reorder) are those of the bus in memory only.
+          --transport rabbitmq:HOST:PORT  Sends them through RabbitMQ; also rabbitmq://USER:PASSWORD@HOST:PORT/VHOST. Needs
+                                'swift run --traits RabbitMQ'.
           --resume              Goes on where an earlier run on the same files was cut off.
           --lease SECONDS       After what time others take over what a process that ended had claimed. (default: 2)
           --service NAMES       Runs only these services, as another member beside a run on the same files, until
@@ -222,11 +226,16 @@ private func databaseChoice(_ text: String) throws(Options.UsageError) -> Option
 
 private func transportChoice(_ text: String) throws(Options.UsageError) -> Options.TransportChoice {
     if text == "memory" { return .local }
+    if text.hasPrefix("amqp://") || text.hasPrefix("amqps://") { return .rabbitMQ(text) }
+    if text.hasPrefix("rabbitmq:"), text.count > 9 {
+        let rest = text.dropFirst(9)
+        return .rabbitMQ("amqp:\(rest.hasPrefix("//") ? "" : "//")\(rest)")
+    }
     let address = text.dropFirst(6)
     guard text.hasPrefix("kafka:"), let colon = address.lastIndex(of: ":"), colon > address.startIndex,
         let port = UInt16(address[address.index(after: colon)...]), port > 0
     else {
-        throw Options.UsageError(message: "--transport takes kafka:HOST:PORT, not '\(text)'.")
+        throw Options.UsageError(message: "--transport takes kafka:HOST:PORT or rabbitmq:HOST:PORT, not '\(text)'.")
     }
     return .kafka(String(address))
 }

@@ -60,7 +60,7 @@
         private let topics: Topics
         private let settings: KafkaSettings
         private let runtime: Runtime?
-        private let numbers = DeliveryNumbers()
+        private let numbers = DeliveryCounter()
         private let state = Mutex(State())
 
         /// Creates a transport; it connects when it is first used.
@@ -200,7 +200,7 @@
                 _ = plan.finish(index, .failed(error), of: envelopes)
             }
             let first = plan.first.filter { plan.isWaiting($0) }
-            let call = PublishCall(envelopes, records: records, plan: plan)
+            let call = KafkaCall(envelopes, records: records, plan: plan)
             producer.publish(call, first)
             return try await call.results()
         }
@@ -346,12 +346,5 @@
         let commitInterval: Duration
         let handoverTime: Duration
         let closeTimeout: Duration
-    }
-
-    /// Numbers for the deliveries of all subscriptions of a transport.
-    final class DeliveryNumbers: Sendable {
-        private let last = Atomic<UInt64>(0)
-
-        func next() -> UInt64 { last.wrappingAdd(1, ordering: .relaxed).newValue }
     }
 #endif

@@ -181,7 +181,7 @@ struct KafkaRecordTests {
             "traceparent", "",
         ]
         let headers = (0..<Int.random(in: 0..<8, using: &random)).map { _ in
-            let value = Bool.random(using: &random) ? "1.0" : KafkaRecord.text(of: bytes())
+            let value = Bool.random(using: &random) ? "1.0" : ForeignHeaders.text(of: bytes())
             return Header(name: names.randomElement(using: &random) ?? "", value: value)
         }
         let value = Bool.random(using: &random) ? bytes() : nil

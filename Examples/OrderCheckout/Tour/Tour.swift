@@ -192,7 +192,11 @@ struct TourRun: PremisesVisitor {
             "--workers", "\(options.workers)", "--lease", "\(options.lease)",
         ]
         if case .sqlite(let path) = options.database { arguments += ["--database", "sqlite:\(path)"] }
-        if case .kafka(let address) = options.transport { arguments += ["--transport", "kafka:\(address)"] }
+        switch options.transport {
+        case .local: break
+        case .kafka(let address): arguments += ["--transport", "kafka:\(address)"]
+        case .rabbitMQ(let address): arguments += ["--transport", address]
+        }
         for protection in options.without { arguments += ["--without", protection.rawValue] }
         return arguments
     }

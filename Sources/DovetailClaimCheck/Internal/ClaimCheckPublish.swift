@@ -126,7 +126,9 @@ extension TransportError.Code {
     ///
     /// A transport that could not be reached, did not answer or was closed may have the message all the same.
     fileprivate var provesAbsence: Bool {
-        [.messageTooLarge, .headersTooLarge, .invalidMessage, .notAttempted, .unknownTopic, .refused].contains(self)
+        [
+            .messageTooLarge, .headersTooLarge, .invalidMessage, .notAttempted, .unknownTopic, .unroutable, .refused,
+        ].contains(self)
     }
 }
 

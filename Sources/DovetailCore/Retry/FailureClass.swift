@@ -162,11 +162,12 @@ extension TransportError: ClassifiedError {
         [.messageTooLarge, .headersTooLarge, .invalidMessage].contains(code) ? .permanent : .transient
     }
 
-    /// Too large, or no answer.
+    /// Too large, no answer, or no reader.
     public var deadLetterReason: DeadLetterReason? {
         switch code {
         case .messageTooLarge, .headersTooLarge: .tooLarge
         case .unavailable, .timedOut: .timeoutOrNetwork
+        case .unroutable: .unroutable
         default: nil
         }
     }

@@ -14,7 +14,8 @@ public protocol BacklogReportingTransport: Transport {
     /// - Parameters:
     ///   - group: The group.
     ///   - topics: The topics it reads.
-    /// - Returns: How many messages; all that are kept in the topics if the group never read them.
+    /// - Returns: How many messages; if the group never read the topics, all that it would read: those that are kept, where the
+    ///   transport ``TransportCapabilities/replays``.
     /// - Throws: ``TransportError``.
     func backlog(of group: ConsumerGroup, on topics: [Topic]) async throws -> Int
 }

@@ -8,7 +8,7 @@ public struct TransportError: Error, Sendable, CustomStringConvertible {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String, Sendable {
             case unavailable, timedOut, messageTooLarge, headersTooLarge, invalidMessage, notAttempted, unknownTopic
-            case refused, closed
+            case unroutable, refused, closed
         }
         private let base: Base
 
@@ -33,6 +33,9 @@ public struct TransportError: Error, Sendable, CustomStringConvertible {
         /// The topic does not exist and is not made on demand.
         public static let unknownTopic = Code(base: .unknownTopic)
 
+        /// No group reads the topic, and the transport keeps nothing that nobody reads.
+        public static let unroutable = Code(base: .unroutable)
+
         /// The transport does not allow it.
         public static let refused = Code(base: .refused)
 
@@ -42,7 +45,7 @@ public struct TransportError: Error, Sendable, CustomStringConvertible {
         /// Whether trying the same again later can succeed.
         public var isTransient: Bool {
             switch base {
-            case .unavailable, .timedOut, .notAttempted: true
+            case .unavailable, .timedOut, .notAttempted, .unroutable: true
             case .messageTooLarge, .headersTooLarge, .invalidMessage, .unknownTopic, .refused, .closed: false
             }
         }

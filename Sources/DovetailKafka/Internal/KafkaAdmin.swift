@@ -75,7 +75,7 @@
             let settings = [("group.id", group?.rawValue ?? "dovetail-admin"), ("enable.auto.commit", "false")]
             let client = try KafkaHandle(.consumer, options: options, settings: settings.map { (name: $0, value: $1) })
             return try await withCheckedThrowingContinuation { continuation in
-                let isStarted = KafkaThread.start {
+                let isStarted = BlockingThread.start {
                     continuation.resume(with: Swift.Result { try body(client) })
                     client.destroy()
                 }

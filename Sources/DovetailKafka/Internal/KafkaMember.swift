@@ -25,7 +25,7 @@
         let messages: KafkaQueue
         let state: Monitor<MemberState>
         private let control = Monitor(Control())
-        private let numbers: DeliveryNumbers
+        private let numbers: DeliveryCounter
         /// Wakes the task that waits for messages.
         private let arrival = WakeUp()
         /// Wakes the thread while it waits for room.
@@ -33,7 +33,7 @@
 
         init(
             group: ConsumerGroup, topics: [String: Topic], options: KafkaOptions, settings: KafkaSettings,
-            numbers: DeliveryNumbers, runtime: Runtime
+            numbers: DeliveryCounter, runtime: Runtime
         ) throws(TransportError) {
             self.group = group
             self.topics = topics
@@ -72,7 +72,7 @@
                 (name: KafkaReports.PartitionName(topic: $0, number: -1), offset: Int64(-1001))
             }
             let code = PartitionList.with(names) { rd_kafka_subscribe(handle.raw, $0) }
-            if code == RD_KAFKA_RESP_ERR_NO_ERROR, KafkaThread.start({ KafkaMemberLoop.run(self) }) { return }
+            if code == RD_KAFKA_RESP_ERR_NO_ERROR, BlockingThread.start({ KafkaMemberLoop.run(self) }) { return }
             messages.destroy()
             handle.destroy()
             guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {

@@ -5,11 +5,14 @@
     import Dispatch
     import DovetailCore
 
+    typealias KafkaCall = PublishCall<KafkaRecord>
+    typealias KafkaTicket = PublishTicket<KafkaRecord>
+
     /// The side of a transport that publishes: one client, with a thread that reads its delivery reports.
     final class KafkaProducer: Sendable {
         private struct State: Sendable {
             /// Messages for which librdkafka had no room, in order.
-            var blocked = Line<PublishTicket>()
+            var blocked = Line<KafkaTicket>()
             /// How many tasks are in a call of librdkafka.
             var sending = 0
             var hasFailed = false
@@ -61,7 +64,7 @@
 
         /// Starts the thread; the producer lives until it is stopped.
         func start() throws(TransportError) {
-            guard KafkaThread.start({ self.run() }) else {
+            guard BlockingThread.start({ self.run() }) else {
                 queue.destroy()
                 handle.destroy()
                 throw TransportError(.unavailable, "The system gave no thread to publish with. Try again.")
@@ -73,15 +76,15 @@
 
         // MARK: Publishing
 
-        func publish(_ call: PublishCall, _ indices: [Int]) {
-            for index in indices { send(PublishTicket(call, index)) }
+        func publish(_ call: KafkaCall, _ indices: [Int]) {
+            for index in indices { send(KafkaTicket(call, index)) }
         }
 
         private enum Admission: Sendable {
             case admitted, queued, refused
         }
 
-        private func send(_ ticket: PublishTicket) {
+        private func send(_ ticket: KafkaTicket) {
             if ticket.call.isOver { return }
             let admission = state.withLock { state -> Admission in
                 if state.isClosed { return .refused }
@@ -112,17 +115,17 @@
             }
         }
 
-        private func finish(_ ticket: PublishTicket, _ error: TransportError) {
+        private func finish(_ ticket: KafkaTicket, _ error: TransportError) {
             // What follows a failed one fails with it, so there is nothing to send next.
             _ = ticket.call.finish(ticket.index, .failed(error))
         }
 
-        private static func closed(_ ticket: PublishTicket) -> TransportError {
+        private static func closed(_ ticket: KafkaTicket) -> TransportError {
             let id = ticket.call.envelopes[ticket.index].attributes.id
             return TransportError(.closed, "The transport was closed. Publish the message '\(id)' with another one.")
         }
 
-        private func produce(_ ticket: PublishTicket) -> Sent {
+        private func produce(_ ticket: KafkaTicket) -> Sent {
             guard let record = ticket.call.records[ticket.index] else { return .underWay }
             let attributes = ticket.call.envelopes[ticket.index].attributes
             let name: String
@@ -148,7 +151,7 @@
             }
             let (isSending, blocked) = state.withLock { state in
                 state.isClosed = true
-                var blocked: [PublishTicket] = []
+                var blocked: [KafkaTicket] = []
                 while let ticket = state.blocked.popFirst() { blocked.append(ticket) }
                 return (state.sending > 0, blocked)
             }
@@ -194,7 +197,7 @@
         /// Takes a delivery report.
         private func report(_ message: rd_kafka_message_t) {
             guard let opaque = message._private else { return }
-            let ticket = Unmanaged<PublishTicket>.fromOpaque(opaque).takeRetainedValue()
+            let ticket = Unmanaged<KafkaTicket>.fromOpaque(opaque).takeRetainedValue()
             var result = PublishResult.published
             if message.err != RD_KAFKA_RESP_ERR_NO_ERROR {
                 let id = ticket.call.envelopes[ticket.index].attributes.id
@@ -202,7 +205,7 @@
                 let code = lookForFailure() ? RD_KAFKA_RESP_ERR__FATAL : message.err
                 result = .failed(TransportError(code, of: "The message '\(id)'", trouble: handle.reports.lastTrouble))
             }
-            if let next = ticket.call.finish(ticket.index, result) { send(PublishTicket(ticket.call, next)) }
+            if let next = ticket.call.finish(ticket.index, result) { send(KafkaTicket(ticket.call, next)) }
         }
 
         private func sendBlocked() {

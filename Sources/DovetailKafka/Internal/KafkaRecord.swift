@@ -52,8 +52,8 @@ extension KafkaRecord {
         do {
             return .envelope(try envelope(from: topic))
         } catch {
-            var kept = Self.numbered(headers)
-            if let key, kept[Self.keyHeader] == nil { kept[Self.keyHeader] = Self.text(of: key) }
+            var kept = ForeignHeaders.numbered(headers)
+            if let key, kept[Self.keyHeader] == nil { kept[Self.keyHeader] = ForeignHeaders.text(of: key) }
             return .undecodable(value ?? [], headers: kept, error)
         }
     }
@@ -85,43 +85,12 @@ extension KafkaRecord {
         if envelope.attributes.partitionKey == nil, let key, let text = String(validating: key, as: UTF8.self) {
             envelope.attributes.partitionKey = PartitionKey(text)
         }
-        takeOver(foreign: headers.filter { !Self.isOfBinding($0.name) }, into: &envelope.attributes)
+        ForeignHeaders.takeOver(headers.filter { !Self.isOfBinding($0.name) }, into: &envelope.attributes)
         return envelope
     }
 
     private static func isOfBinding(_ name: String) -> Bool {
         name.hasPrefix(CloudEventsHeaderNaming.kafka.prefix)
             || name.equalsIgnoringASCIICase(CloudEventsHeaderNaming.kafka.contentType)
-    }
-
-    /// Keeps the headers that others put beside those of the event, such as the trace context of their tracing.
-    private func takeOver(foreign: [Header], into attributes: inout EnvelopeAttributes) {
-        if foreign.isEmpty { return }
-        if attributes.trace == nil {
-            attributes.trace = TraceContext.extract(from: foreign.map { (name: $0.name, value: $0.value) })
-        }
-        var own = attributes.headers
-        for header in Self.numbered(foreign) where own[header.name] == nil { own[header.name] = header.value }
-        attributes.headers = own
-    }
-
-    /// Headers of which each name is there once: the second of a name `x` is called `x#2`.
-    private static func numbered(_ headers: [Header]) -> Headers {
-        var counts: [String: Int] = [:]
-        return Headers(
-            headers.map { header in
-                let count = counts[header.name.lowercased(), default: 0] + 1
-                counts[header.name.lowercased()] = count
-                return count == 1 ? header : Header(name: "\(header.name)#\(count)", value: header.value)
-            })
-    }
-
-    /// Bytes as the value of a header: as text if they are text, and otherwise as a
-    /// [data URL](https://www.rfc-editor.org/rfc/rfc2397).
-    static func text(of bytes: some Collection<UInt8>) -> String {
-        if let text = String(validating: bytes, as: UTF8.self) { return text }
-        var letters = Array("data:;base64,".utf8)
-        Base64.append(Array(bytes), to: &letters)
-        return String(decoding: letters, as: UTF8.self)
     }
 }

@@ -10,7 +10,7 @@
         ///
         /// If it takes the record, the producer keeps the ticket, and gives it back with the delivery report.
         static func produce(
-            _ record: KafkaRecord, to topic: String, opaque: PublishTicket?, with client: OpaquePointer
+            _ record: KafkaRecord, to topic: String, opaque: KafkaTicket?, with client: OpaquePointer
         ) -> rd_kafka_resp_err_t {
             let headers = makeHeaders(record.headers)
             let opaque = opaque.map { Unmanaged.passRetained($0) }
@@ -61,7 +61,7 @@
             return list
         }
 
-        /// Reads a record; what is not text in its headers becomes text, see ``KafkaRecord/text(of:)``.
+        /// Reads a record; what is not text in its headers becomes text, see ``ForeignHeaders/text(of:)``.
         static func record(of message: rd_kafka_message_t, _ pointer: UnsafePointer<rd_kafka_message_t>) -> KafkaRecord
         {
             KafkaRecord(
@@ -87,7 +87,7 @@
                     rd_kafka_header_get_all(list, index, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR, let name
                 else { break }
                 let bytes = UnsafeRawBufferPointer(start: value, count: value == nil ? 0 : size)
-                headers.append(KafkaRecord.Header(name: String(cString: name), value: KafkaRecord.text(of: bytes)))
+                headers.append(KafkaRecord.Header(name: String(cString: name), value: ForeignHeaders.text(of: bytes)))
             }
             return headers
         }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DovetailCore
+
 /// Which messages of a partition are settled, and up to where none is missing.
 ///
 /// A group remembers one number for each partition, and its next member goes on from there. So only what lies before the first

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DovetailCore
-
 /// In which order the envelopes of one call are sent, and what becomes of those behind one that failed.
 ///
 /// A producer that has several messages under way cannot take back the later ones when an earlier one fails for good. So of
 /// each topic and key only one message is under way at a time, and the next one is sent once it is stored. Messages of
 /// different keys, and those without one, are under way side by side.
-struct PublishPlan: Sendable {
+package struct PublishPlan: Sendable {
     private struct Lane: Hashable {
         let topic: Topic
         let key: PartitionKey
@@ -23,12 +21,12 @@ struct PublishPlan: Sendable {
     private var next: [Int?]
 
     /// The envelopes that wait for no other.
-    let first: [Int]
+    package let first: [Int]
 
     /// How many envelopes have no result yet.
-    private(set) var remaining: Int
+    package private(set) var remaining: Int
 
-    init(_ envelopes: [Envelope<Bytes>]) {
+    package init(_ envelopes: [Envelope<Bytes>]) {
         entries = Array(repeating: .waiting, count: envelopes.count)
         next = Array(repeating: nil, count: envelopes.count)
         remaining = envelopes.count
@@ -51,7 +49,7 @@ struct PublishPlan: Sendable {
     /// Notes what became of an envelope; does nothing if that is known.
     ///
     /// - Returns: The envelope to send now; `nil` if there is none, or if it failed before its turn came.
-    mutating func finish(_ index: Int, _ result: PublishResult, of envelopes: [Envelope<Bytes>]) -> Int? {
+    package mutating func finish(_ index: Int, _ result: PublishResult, of envelopes: [Envelope<Bytes>]) -> Int? {
         guard isWaiting(index) else { return nil }
         entries[index] = .done(result)
         remaining -= 1
@@ -72,12 +70,12 @@ struct PublishPlan: Sendable {
     }
 
     /// Whether an envelope has no result yet.
-    func isWaiting(_ index: Int) -> Bool {
+    package func isWaiting(_ index: Int) -> Bool {
         if case .waiting = entries[index] { true } else { false }
     }
 
     /// The results, in the order of the envelopes; `nil` while one is missing.
-    var results: [PublishResult]? {
+    package var results: [PublishResult]? {
         guard remaining == 0 else { return nil }
         return entries.compactMap { if case .done(let result) = $0 { result } else { nil } }
     }

@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DovetailCore
-
 /// The messages of a partition that wait to be handed out, for the first time or again.
 ///
 /// Messages are handed out in the order of their offsets, except that one that was given back comes again when it is due, and
 /// later ones of its key wait for it. Messages without a key wait for none.
-struct PartitionLanes: Sendable {
-    struct Message: Sendable {
-        let offset: Int64
-        let key: PartitionKey?
-        let content: Delivery.Content
+package struct PartitionLanes: Sendable {
+    package struct Message: Sendable {
+        package let offset: Int64
+        package let key: PartitionKey?
+        package let content: Delivery.Content
         /// What it takes up in memory, roughly.
-        let byteCount: Int
+        package let byteCount: Int
+
+        package init(offset: Int64, key: PartitionKey?, content: Delivery.Content, byteCount: Int) {
+            self.offset = offset
+            self.key = key
+            self.content = content
+            self.byteCount = byteCount
+        }
     }
+
+    package init() {}
 
     private enum Lane: Hashable, Sendable {
         case key(PartitionKey)
@@ -36,18 +43,18 @@ struct PartitionLanes: Sendable {
     private var turns = TurnHeap<Lane>()
 
     /// How many messages wait.
-    private(set) var count = 0
+    package private(set) var count = 0
     /// How many bytes they take up.
-    private(set) var byteCount = 0
+    package private(set) var byteCount = 0
 
-    mutating func received(_ message: Message) {
+    package mutating func received(_ message: Message) {
         fresh.append(message)
         count += 1
         byteCount += message.byteCount
     }
 
     /// Takes back a message that was handed out, to be handed out again.
-    mutating func takeBack(_ message: Message, due: MonotonicInstant) {
+    package mutating func takeBack(_ message: Message, due: MonotonicInstant) {
         let lane = message.key.map { Lane.key($0) } ?? .single(message.offset)
         let index = lanes[lane]?.firstIndex { $0.message.offset > message.offset } ?? lanes[lane]?.count ?? 0
         lanes[lane, default: []].insert(Waiting(message: message, due: due), at: index)
@@ -57,7 +64,7 @@ struct PartitionLanes: Sendable {
     }
 
     /// Takes out messages to hand out.
-    mutating func take(atMost limit: Int, now: MonotonicInstant, into taken: inout [Message]) {
+    package mutating func take(atMost limit: Int, now: MonotonicInstant, into taken: inout [Message]) {
         let start = taken.count
         let end = start + limit
         while taken.count < end, let turn = turns.popFirst(dueBy: now) {
@@ -96,7 +103,7 @@ struct PartitionLanes: Sendable {
     /// When the first of the messages that were given back is due; `nil` if there is none.
     ///
     /// May be too early, never too late.
-    var nextDue: MonotonicInstant? { turns.first?.due }
+    package var nextDue: MonotonicInstant? { turns.first?.due }
 }
 
 /// Lanes sorted by when their turn comes.

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Headers of a broker's messages that are none of an event's, and those of messages that are no event.
+package enum ForeignHeaders {
+    package typealias Header = CloudEventsBinaryFormat.Header
+
+    /// Keeps the headers that others put beside those of the event, such as the trace context of their tracing.
+    package static func takeOver(_ foreign: [Header], into attributes: inout EnvelopeAttributes) {
+        if foreign.isEmpty { return }
+        if attributes.trace == nil {
+            attributes.trace = TraceContext.extract(from: foreign.map { (name: $0.name, value: $0.value) })
+        }
+        var own = attributes.headers
+        for header in numbered(foreign) where own[header.name] == nil { own[header.name] = header.value }
+        attributes.headers = own
+    }
+
+    /// Headers of which each name is there once: the second of a name `x` is called `x#2`.
+    package static func numbered(_ headers: [Header]) -> Headers {
+        var counts: [String: Int] = [:]
+        return Headers(
+            headers.map { header in
+                let count = counts[header.name.lowercased(), default: 0] + 1
+                counts[header.name.lowercased()] = count
+                return count == 1 ? header : Header(name: "\(header.name)#\(count)", value: header.value)
+            })
+    }
+
+    /// Bytes as the value of a header: as text if they are text, and otherwise as a
+    /// [data URL](https://www.rfc-editor.org/rfc/rfc2397).
+    package static func text(of bytes: some Collection<UInt8>) -> String {
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        var letters = Array("data:;base64,".utf8)
+        Base64.append(Array(bytes), to: &letters)
+        return String(decoding: letters, as: UTF8.self)
+    }
+}

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if RabbitMQ
+    import CRabbitMQ
+    import DovetailCore
+
+    /// What the thread of a reader does: receives for its members, tells the broker what they settled, and shares queues out.
+    struct RabbitMQReaderLoop: ~Copyable {
+        /// A queue that is read over a channel of its own, so that to close the channel gives back what is in hand, in order,
+        /// before another member gets anything.
+        private struct Reading {
+            let member: RabbitMQMember
+            let names: RabbitMQNames
+            let partition: Partition
+            var line = SettlementLine()
+            var isActive = false
+            /// When the queue is given to another member, whatever is in hand.
+            var deadline: MonotonicInstant?
+        }
+
+        private let reader: RabbitMQReader
+        private var connection: AMQPConnection?
+        private var backOff = BackOff()
+        private var members: [RabbitMQMember] = []
+        private var joining: [(member: RabbitMQMember, answer: @Sendable (Result<Void, TransportError>) -> Void)] = []
+        private var readings: [UInt16: Reading] = [:]
+        /// The channels by which members say that they are there.
+        private var presences: [UInt16: RabbitMQMember] = [:]
+        private var lastChannel: UInt16 = 1
+        private var nextBalance: MonotonicInstant
+        private var isAbandoned = false
+
+        private static let topology: UInt16 = 1
+        private static let mostChannels: UInt16 = 2000
+        private static let balanceTime = Duration.seconds(1)
+
+        init(_ reader: RabbitMQReader) {
+            self.reader = reader
+            nextBalance = reader.runtime.time.monotonic()
+        }
+
+        private var settings: RabbitMQSettings { reader.settings }
+        private var now: MonotonicInstant { reader.runtime.time.monotonic() }
+
+        consuming func run() {
+            repeat {
+                obey()
+                if connection == nil { connect() }
+                do throws(AMQPFailure) {
+                    try join()
+                    try tell()
+                    try receive()
+                    try giveAway()
+                    try balance()
+                } catch {
+                    lose(error)
+                }
+                rest()
+            } while !mayEnd()
+            if isAbandoned { connection?.abandon() }
+            connection = nil
+            for member in members { member.hasEnded() }
+        }
+
+        private mutating func mayEnd() -> Bool {
+            let isDone = isAbandoned || members.isEmpty && joining.isEmpty
+            return reader.state.withLock { state in
+                guard isDone, isAbandoned || state.commands.isEmpty else { return false }
+                state.hasEnded = true
+                return true
+            }
+        }
+
+        private func rest() {
+            // The thread ends, or commands have come that are not obeyed yet.
+            if isAbandoned || members.isEmpty && joining.isEmpty { return }
+            guard let connection else {
+                var time: Int64 = 500
+                if let next = backOff.next { time = (next - now).nanoseconds / 1_000_000 + 1 }
+                return reader.wait.wait(for: -1, atMost: Int32(clamping: max(1, time)))
+            }
+            reader.wait.wait(for: connection.socket, atMost: readings.values.contains { $0.deadline != nil } ? 20 : 200)
+        }
+
+        // MARK: Members
+
+        private mutating func obey() {
+            for command in reader.state.withLock({ state in state.commands.take() }) {
+                switch command {
+                case .attach(let member, let answer): joining.append((member, answer))
+                case .detach(let member): detach(member)
+                case .abandon: isAbandoned = true
+                case .cut:
+                    connection?.abandon()
+                    lose(AMQPFailure(cause: .library(status: AMQP_STATUS_CONNECTION_CLOSED.rawValue)))
+                }
+            }
+        }
+
+        private mutating func join() throws(AMQPFailure) {
+            guard connection != nil else { return }
+            while let (member, answer) = joining.first {
+                do throws(AMQPFailure) {
+                    try open(member)
+                } catch  where error.isOfChannel {
+                    joining.removeFirst()
+                    try close(member)
+                    answer(.failure(error.error(of: "The group '\(member.group)'")))
+                    continue
+                }
+                joining.removeFirst()
+                members.append(member)
+                publishMembers()
+                answer(.success(()))
+            }
+        }
+
+        private func publishMembers() {
+            let members = members
+            reader.state.withLock { $0.members = members }
+        }
+
+        private mutating func detach(_ member: RabbitMQMember) {
+            do throws(AMQPFailure) {
+                try tell()
+                try close(member)
+            } catch {
+                lose(error)
+            }
+            members.removeAll { $0 === member }
+            publishMembers()
+            member.hasEnded()
+        }
+
+        // MARK: The connection
+
+        private mutating func connect() {
+            guard !isAbandoned, !members.isEmpty || !joining.isEmpty, backOff.isDue(now) else { return }
+            do {
+                connection = try AMQPConnection(settings, purpose: "subscriber")
+            } catch {
+                failed(to: "connect", error.message)
+                for (_, answer) in joining { answer(.failure(error)) }
+                joining = []
+                return
+            }
+            for member in members {
+                do throws(AMQPFailure) {
+                    try open(member)
+                } catch {
+                    let problem = error.error(of: "The group '\(member.group)'")
+                    if error.isOfChannel, !problem.code.isTransient {
+                        member.fail(with: problem)
+                        continue
+                    }
+                    lose(error)
+                    return failed(to: error.code, error.text)
+                }
+            }
+            backOff.succeeded()
+        }
+
+        private mutating func failed(to code: String, _ text: String) {
+            backOff.failed(at: now, random: reader.runtime.random)
+            trouble(code, text)
+        }
+
+        private func trouble(_ code: String, _ text: String, _ group: ConsumerGroup? = nil) {
+            reader.runtime.instrument?.record(
+                RabbitMQTroubled(group: group ?? members.first?.group, code: code, message: text))
+        }
+
+        /// Goes on without the connection: the broker gives all that was in hand to others.
+        private mutating func lose(_ failure: AMQPFailure) {
+            trouble(failure.code, failure.text)
+            for member in members { member.state.withLock { $0.dropAll() } }
+            for reading in readings.values where reading.isActive { changed(reading, .lost) }
+            readings = [:]
+            presences = [:]
+            connection = nil
+        }
+
+        private func changed(_ reading: Reading, _ change: RabbitMQPartitionChanged.Change) {
+            reader.runtime.instrument?.record(
+                RabbitMQPartitionChanged(
+                    group: reading.member.group, change: change, topic: reading.partition.topic,
+                    partition: Int(reading.partition.number)))
+        }
+
+        // MARK: Queues
+
+        private mutating func newChannel(_ connection: AMQPConnection) -> UInt16 {
+            // Never the one that was closed last: something of it may still be about to be read.
+            repeat {
+                lastChannel = lastChannel >= Self.mostChannels ? 2 : lastChannel + 1
+            } while connection.isOpen(lastChannel)
+            return lastChannel
+        }
+
+        private mutating func open(_ member: RabbitMQMember) throws(AMQPFailure) {
+            guard let connection else { return }
+            for names in member.topics {
+                try connection.open(Self.topology)
+                try RabbitMQTopology.declare(names, settings.topics, on: Self.topology, connection)
+                try RabbitMQTopology.declare(member.group, of: names, settings.topics, on: Self.topology, connection)
+                let presence = names.members(of: member.group)
+                try connection.declareQueue(presence, isLasting: false, on: Self.topology)
+                let channel = newChannel(connection)
+                try connection.open(channel)
+                try connection.consume(presence, prefetch: nil, on: channel)
+                presences[channel] = member
+                for number in 0..<names.partitions { try open(number, of: names, member) }
+            }
+        }
+
+        private mutating func open(
+            _ number: Int, of names: RabbitMQNames, _ member: RabbitMQMember
+        ) throws(AMQPFailure) {
+            guard let connection else { return }
+            let partition = Partition(topic: names.topic, number: Int32(number))
+            let channel = newChannel(connection)
+            try connection.open(channel)
+            member.state.withLock { $0.open(partition) }
+            readings[channel] = Reading(member: member, names: names, partition: partition)
+            try connection.consume(
+                names.queue(of: member.group, partition: number), prefetch: settings.prefetch, on: channel)
+        }
+
+        private mutating func close(_ member: RabbitMQMember) throws(AMQPFailure) {
+            member.state.withLock { $0.dropAll() }
+            let own = readings.filter { $0.value.member === member }.map(\.key)
+            let present = presences.filter { $0.value === member }.map(\.key)
+            for channel in own { readings[channel] = nil }
+            for channel in present { presences[channel] = nil }
+            for channel in (own + present).sorted() {
+                do throws(AMQPFailure) { try connection?.close(channel) } catch  where error.isOfChannel { continue }
+            }
+        }
+
+        // MARK: Messages
+
+        private mutating func receive() throws(AMQPFailure) {
+            guard let connection else { return }
+            var woken: [RabbitMQMember] = []
+            defer { for member in woken { member.notify() } }
+            for _ in 0..<1000 {
+                guard let event = try connection.next() else { return }
+                switch event {
+                case .delivery(let channel, let tag, let message):
+                    // What was on its way when the channel was closed goes to others.
+                    guard let reading = readings[channel] else { continue }
+                    take(message, tag, reading)
+                    readings[channel]?.line.received(tag)
+                    if !reading.isActive {
+                        readings[channel]?.isActive = true
+                        changed(reading, .assigned)
+                    }
+                    if !woken.contains(where: { $0 === reading.member }) { woken.append(reading.member) }
+                case .cancelled(let channel):
+                    guard readings[channel] != nil else { continue }
+                    try reopen(channel, "cancelled", "A queue was deleted.")
+                case .channelClosed(let channel, let failure): try reopen(channel, failure.code, failure.text)
+                case .confirmed, .returned: continue
+                }
+            }
+        }
+
+        private func take(_ message: AMQPMessage, _ tag: UInt64, _ reading: Reading) {
+            let content = message.content(from: reading.names.topic)
+            var key: PartitionKey?
+            if case .envelope(let envelope) = content { key = envelope.attributes.partitionKey }
+            let item = PartitionLanes.Message(
+                offset: Int64(bitPattern: tag), key: key, content: content, byteCount: message.byteCount)
+            reading.member.state.withLock { $0.received(item, of: reading.partition) }
+        }
+
+        /// Reads a queue again whose channel is gone.
+        private mutating func reopen(_ channel: UInt16, _ code: String, _ text: String) throws(AMQPFailure) {
+            guard let reading = readings.removeValue(forKey: channel) else { return }
+            trouble(code, text, reading.member.group)
+            reading.member.state.withLock { $0.drop(reading.partition) }
+            changed(reading, .lost)
+            guard let connection else { return }
+            do throws(AMQPFailure) {
+                if connection.isOpen(channel) { try connection.close(channel) }
+                try connection.open(Self.topology)
+                try RabbitMQTopology.declare(reading.names, settings.topics, on: Self.topology, connection)
+                try RabbitMQTopology.declare(
+                    reading.member.group, of: reading.names, settings.topics, on: Self.topology, connection)
+                try open(Int(reading.partition.number), of: reading.names, reading.member)
+            } catch  where error.isOfChannel {
+                reading.member.fail(with: error.error(of: "The group '\(reading.member.group)'"))
+            }
+        }
+
+        /// Tells the broker what was settled.
+        private mutating func tell() throws(AMQPFailure) {
+            guard let connection else { return }
+            for member in members {
+                let all = member.state.withLock { $0.takeSettled() }
+                for (partition, settled) in all {
+                    guard
+                        let channel = readings.first(where: {
+                            $0.value.member === member && $0.value.partition == partition
+                        })?.key
+                    else { continue }
+                    let words = readings[channel]?.line.settle(
+                        acknowledged: settled.acknowledged, rejected: settled.rejected)
+                    for word in words ?? [] { try connection.tell(word, on: channel) }
+                }
+            }
+        }
+
+        // MARK: Sharing
+
+        /// Lets other members have some queues, if this one has more than its share.
+        ///
+        /// The broker gives a queue to whoever came to it first, and so the first member would have all. One that gives a queue up
+        /// comes to it again as the last.
+        private mutating func balance() throws(AMQPFailure) {
+            guard let connection, now >= nextBalance else { return }
+            nextBalance = now + Self.balanceTime
+            for member in members {
+                for names in member.topics {
+                    let active = member.state.withLock { $0.active }.filter { $0.topic == names.topic }
+                    guard active.count > 1 else { continue }
+                    try connection.open(Self.topology)
+                    let count = try connection.declareQueue(
+                        names.members(of: member.group), isLasting: false, on: Self.topology
+                    ).consumers
+                    let surplus = FairShare.surplus(of: active, partitions: names.partitions, members: count)
+                    member.state.withLock { state in for partition in surplus { state.leave(partition) } }
+                    let deadline = now + settings.handoverTime
+                    for (channel, reading) in readings
+                    where reading.member === member && surplus.contains(reading.partition) {
+                        readings[channel]?.deadline = deadline
+                    }
+                }
+            }
+        }
+
+        /// Gives queues up whose messages in hand are settled, or have been waited for long enough.
+        private mutating func giveAway() throws(AMQPFailure) {
+            guard let connection else { return }
+            for (channel, reading) in readings {
+                guard let deadline = reading.deadline,
+                    now >= deadline || reading.member.state.withLock({ $0.isIdle(reading.partition) })
+                else { continue }
+                try tell()
+                reading.member.state.withLock { $0.drop(reading.partition) }
+                readings[channel] = nil
+                try connection.close(channel)
+                changed(reading, .revoked)
+                try open(Int(reading.partition.number), of: reading.names, reading.member)
+            }
+        }
+    }
+
+    extension Array {
+        /// Takes all elements out.
+        fileprivate mutating func take() -> [Element] {
+            defer { self = [] }
+            return self
+        }
+    }
+#endif

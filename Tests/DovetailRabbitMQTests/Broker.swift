@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if RabbitMQ
+    public import Dovetail
+    public import DovetailTesting
+    import Foundation
+    import Testing
+
+    @testable public import DovetailRabbitMQ
+
+    /// The broker that the environment names; `Tests/Services/services start rabbitmq` starts one.
+    enum Broker {
+        static let address = ProcessInfo.processInfo.environment["DOVETAIL_RABBITMQ"].flatMap { $0.isEmpty ? nil : $0 }
+        static let isRequired = ProcessInfo.processInfo.environment["DOVETAIL_REQUIRE_SERVICES"] == "1"
+        static let isMissing = address == nil
+        static let whyMissing: Comment = "DOVETAIL_RABBITMQ is not set, see Tests/Services/README.md"
+
+        static func connect(
+            to address: String? = nil, topics: RabbitMQTransport.Topics = .onDemand(partitions: 3),
+            unread: RabbitMQTransport.Unread = .fails, prefetch: Int = 250,
+            publishTimeout: Duration = .seconds(30), heartbeat: Duration = .seconds(10),
+            handoverTime: Duration = .seconds(5), runtime: Runtime? = nil
+        ) throws -> RabbitMQTransport {
+            try RabbitMQTransport(
+                address ?? self.address ?? "amqp://127.0.0.1:9", topics: topics, unread: unread, prefetch: prefetch,
+                publishTimeout: publishTimeout, heartbeat: heartbeat, handoverTime: handoverTime, runtime: runtime)
+        }
+    }
+
+    extension RabbitMQTransport {
+        /// How many messages wait in a queue.
+        func waiting(in queue: String) async throws -> Int {
+            try await run("The queue '\(queue)'") { connection, channel throws(AMQPFailure) in
+                try connection.declareQueue(queue, passive: true, on: channel).messages
+            }
+        }
+    }
+
+    extension RabbitMQTransport: InjectableTransport {
+        /// Puts bytes into a topic, without the form of a message.
+        public func inject(_ bytes: Bytes, headers: Headers, into topic: Topic) async throws {
+            try await publish(
+                AMQPMessage(contentType: nil, messageID: nil, headers: Array(headers), body: bytes), to: topic)
+        }
+    }
+#endif
