@@ -288,6 +288,7 @@ struct SagaCompensationTests {
         let (instance, _) = try await outcome(saga, in: world)
         #expect(instance.status == .compensated)
         #expect(workers.calls == ["early", "refuses", "late", "undo late", "undo early"])
+        #expect(workers.outcome(of: "late") == .done)
     }
 
     private static func timed(_ name: String, _ span: Duration, _ workers: Workers) -> Step<Plain.State> {
