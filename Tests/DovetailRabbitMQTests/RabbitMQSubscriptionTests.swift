@@ -77,7 +77,8 @@
             #expect(try await transport.counts(of: group, on: [topic]).inHand == 4)
             try await members.0.settle(again.map { .acknowledge($0.id) })
             var published = false
-            while !published {
+            let deadline = run.time.monotonic() + .seconds(20)
+            while !published, run.time.monotonic() < deadline {
                 published = try await transport.publish(other.messages(0..<1))[0].error == nil
             }
             #expect(try await run.receive(1, from: members.1).count == 1)
@@ -111,7 +112,10 @@
             try await transport.removeGroup(group, from: [topic])
             try await run.time.sleep(for: .milliseconds(500))
             var published = false
-            while !published { published = try await transport.publish(run.messages(0..<1))[0].error == nil }
+            let deadline = run.time.monotonic() + .seconds(20)
+            while !published, run.time.monotonic() < deadline {
+                published = try await transport.publish(run.messages(0..<1))[0].error == nil
+            }
             #expect(try await run.receive(1, from: member).count == 1)
             await member.close()
             try await run.clean(transport)

@@ -64,13 +64,19 @@
                 }
                 throw error
             }
-            let reply = AMQPTable.with([(name: "connection_name", value: .text("dovetail \(purpose)"))]) { table in
-                let heartbeat = Int32(clamping: max(1, settings.heartbeat.nanoseconds / 1_000_000_000))
-                return withUnsafePointer(to: table) { table in
-                    settings.tls.isLogin
-                        ? dovetail_amqp_login_external(state, address.virtualHost, heartbeat, table, address.user)
-                        : dovetail_amqp_login(
-                            state, address.virtualHost, heartbeat, table, address.user, address.password)
+            let heartbeat = Int32(clamping: max(1, settings.heartbeat.nanoseconds / 1_000_000_000))
+            // Without this, the broker says nothing when it deletes a queue that is read.
+            let reply = AMQPTable.with([(name: "consumer_cancel_notify", value: .boolean(true))]) { abilities in
+                AMQPTable.with([
+                    (name: "connection_name", value: .text("dovetail \(purpose)")),
+                    (name: "capabilities", value: .table(abilities)),
+                ]) { table in
+                    withUnsafePointer(to: table) { table in
+                        settings.tls.isLogin
+                            ? dovetail_amqp_login_external(state, address.virtualHost, heartbeat, table, address.user)
+                            : dovetail_amqp_login(
+                                state, address.virtualHost, heartbeat, table, address.user, address.password)
+                    }
                 }
             }
             do throws(AMQPFailure) { try Self.check(reply) } catch {

@@ -6,10 +6,12 @@
 
     /// Tables, texts and bytes from and to the memory of librabbitmq.
     enum AMQPTable {
-        enum Value: Sendable, Hashable {
+        enum Value {
             case text(String)
             case integer(Int64)
             case boolean(Bool)
+            /// A table within the table; it must live as long.
+            case table(amqp_table_t)
         }
 
         /// Calls a body with a table that lives as long as the call.
@@ -52,6 +54,9 @@
                     case .boolean(let isTrue):
                         field.kind = UInt8(AMQP_FIELD_KIND_BOOLEAN.rawValue)
                         field.value.boolean = isTrue ? 1 : 0
+                    case .table(let table):
+                        field.kind = UInt8(AMQP_FIELD_KIND_TABLE.rawValue)
+                        field.value.table = table
                     }
                     table.append(amqp_table_entry_t(key: part(place.name), value: field))
                 }
