@@ -68,12 +68,12 @@
                     _ = try await tx.query("SELECT 1")
                     try Data().write(to: URL(fileURLWithPath: Peer.path + ".held"))
                     // Until it is killed.
-                    try await SystemTime().sleep(for: .seconds(100))
+                    try await SystemTime().sleep(for: .seconds(3600))
                 }
             case "claim":
                 let claim = try await database.outboxStore.claim(limit: 10, lease: .seconds(2))
                 try Data(String(claim.rows.count).utf8).write(to: URL(fileURLWithPath: Peer.path + ".held"))
-                try await SystemTime().sleep(for: .seconds(100))
+                try await SystemTime().sleep(for: .seconds(3600))
             case "without rights":
                 // Nobody, on most systems.
                 if getuid() == 0 { #expect(setuid(65534) == 0) }
