@@ -105,7 +105,14 @@
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await relay.run() }
                 group.addTask {
-                    while try await !isDone() { try await SystemTime().sleep(for: .milliseconds(5)) }
+                    let deadline = SystemTime().monotonic() + .seconds(60)
+                    while try await !isDone() {
+                        if SystemTime().monotonic() > deadline {
+                            Issue.record("It did not happen within a minute.")
+                            return
+                        }
+                        try await SystemTime().sleep(for: .milliseconds(5))
+                    }
                 }
                 try await group.next()
                 group.cancelAll()

@@ -76,7 +76,8 @@
                     defer { PQfreemem(buffer) }
                     try take(Bytes(UnsafeRawBufferPointer(start: buffer, count: Int(length))), into: &batch)
                 } else if length == 0 {
-                    if !batch.entries.isEmpty || batch.end != nil { return batch }
+                    // The rest of a transaction is on its way: only at its end can its place be confirmed.
+                    if transaction == nil, !batch.entries.isEmpty || batch.end != nil { return batch }
                     guard try hasCome(until: deadline) else { return batch }
                 } else {
                     throw try ended()
