@@ -14,8 +14,8 @@ public protocol BacklogReportingTransport: Transport {
     /// - Parameters:
     ///   - group: The group.
     ///   - topics: The topics it reads.
-    /// - Returns: How many messages; if the group never read the topics, all that it would read: those that are kept, where the
-    ///   transport ``TransportCapabilities/replays``.
+    /// - Returns: How many messages; all that it would read if the group never read the topics: those that are kept, which are
+    ///   none on a transport that keeps messages only for groups that are there.
     /// - Throws: ``TransportError``.
     func backlog(of group: ConsumerGroup, on topics: [Topic]) async throws -> Int
 }
