@@ -169,9 +169,12 @@
         func preparedBehindFailure() async throws {
             try await withOrders(.direct, PostgresConfiguration(mostConnections: 1)) { database, orders in
                 for fails in [true, false, true] {
+                    // Once each time: a transaction that is run again would get over a statement that was forgotten.
+                    let runs = Shared(0)
                     let result: Result<Void, any Error>
                     do {
                         try await database.withTransaction { tx in
+                            runs.change { $0 += 1 }
                             if fails {
                                 // Travels with the message and the end, which are both skipped.
                                 try tx.send("INSERT INTO \(raw: orders) (id) VALUES (\("x"))")
@@ -183,6 +186,7 @@
                         result = .failure(error)
                     }
                     #expect(((try? result.get()) == nil) == fails)
+                    #expect(runs.value == 1)
                 }
                 let unsent = try await Outbox(in: database).statistics().unsent
                 #expect(unsent == 1)
