@@ -243,12 +243,13 @@ extension SQLSagaStore {
     /// - Throws: `DatabaseError`.
     public func sweepHistory(olderThan age: Duration, limit: Int) async throws -> Int {
         try await database.withOwnTransaction { tx in
+            // A scalar subquery is asked for each row, in order and up to the limit, where an EXISTS may become a join of all.
             try await tx.execute(
                 """
                 WITH expired AS (
                     SELECT saga, number FROM \(raw: tables.sagaHistory)
                     WHERE written_at < \(try await tx.now().adding(.zero - age))
-                        AND NOT EXISTS (SELECT 1 FROM \(raw: tables.sagas) WHERE id = saga)
+                        AND (SELECT 1 FROM \(raw: tables.sagas) WHERE id = saga) IS NULL
                     ORDER BY written_at LIMIT \(raw: String(max(1, limit)))\(raw: dialect.freeRowLock)
                 )
                 DELETE FROM \(raw: tables.sagaHistory) WHERE (saga, number) IN (SELECT saga, number FROM expired)

@@ -241,11 +241,12 @@ public struct SQLTransport<Pool: SQLConnectionPool>: BacklogReportingTransport {
             // No group may join meanwhile: it would be given messages that are about to go.
             if let lock = database.core.dialect.sharedLock { try tx.send(lock(tables.busGroupsLock)) }
             let end = try await tx.now().adding(.zero - age)
+            // A scalar subquery is asked for each row, in order and up to the limit, where an EXISTS may become a join of all.
             return try await tx.execute(
                 """
                 WITH expired AS (
                     SELECT m.id FROM \(raw: tables.busMessages) AS m WHERE m.published_at < \(end)
-                    AND NOT EXISTS (SELECT 1 FROM \(raw: tables.busDeliveries) AS d WHERE d.message = m.id)
+                    AND (SELECT 1 FROM \(raw: tables.busDeliveries) AS d WHERE d.message = m.id LIMIT 1) IS NULL
                     ORDER BY m.published_at LIMIT \(raw: String(limit))\(raw: database.core.dialect.freeRowLock)
                 )
                 DELETE FROM \(raw: tables.busMessages) WHERE id IN (SELECT id FROM expired)
