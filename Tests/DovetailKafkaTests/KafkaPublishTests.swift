@@ -72,17 +72,21 @@
             let cluster = try MockCluster()
             let transport = try cluster.connect(
                 publishTimeout: .seconds(1), options: ["reconnect.backoff.max.ms": "100"])
-            #expect(codes(try await transport.publish([envelope("0", key: "a")])) == ["published"])
+            // It is up to librdkafka when to connect, and a busy machine may take longer than a try.
+            func publishAtLast(_ id: String) async throws -> [PublishResult] {
+                var results: [PublishResult] = []
+                for _ in 0..<15 where results.first?.error != nil || results.isEmpty {
+                    results = try await transport.publish([envelope(id, key: "a")])
+                }
+                return results
+            }
+            #expect(codes(try await publishAtLast("0")) == ["published"])
             cluster.setDown(true)
             let results = try await transport.publish([envelope("1", key: "a"), envelope("2", key: "a"), envelope("3")])
             #expect(codes(results) == ["timedOut", "notAttempted", "timedOut"])
             #expect(results[0].error?.code.isTransient == true)
             cluster.setDown(false)
-            // It is up to librdkafka when to connect again.
-            var again: [PublishResult] = []
-            for _ in 0..<15 where again.first?.error != nil || again.isEmpty {
-                again = try await transport.publish([envelope("1", key: "a")])
-            }
+            let again = try await publishAtLast("1")
             #expect(codes(again) == ["published"], "\(again)")
             await transport.close()
         }
