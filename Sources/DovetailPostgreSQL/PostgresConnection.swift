@@ -39,7 +39,7 @@
             _ address: PostgresAddress, _ configuration: PostgresConfiguration
         ) async throws -> PostgresConnection {
             let thread = ConnectionThread("dovetail.postgresql")
-            let wait = try SocketWait()
+            guard let wait = SocketWait() else { throw PostgresFailure.noMoreFiles }
             let (handle, socket) = try await withTaskCancellationHandler {
                 try await thread.run {
                     let handle = try PostgresHandle(address, configuration, wait: wait)

@@ -82,7 +82,7 @@
             let mark = Runtime.current.makeUUID().description
             // By another connection: a pooler may well give one what it has told itself.
             try await database.pool.withConnection(for: .reading) { try await notify(mark, on: $0) }
-            let deadline = SystemTime().monotonic() + .seconds(2)
+            let deadline = SystemTime().monotonic() + .seconds(5)
             while SystemTime().monotonic() < deadline {
                 if try await connection.notifications(until: deadline).contains(mark) { return }
                 try Task.checkCancellation()

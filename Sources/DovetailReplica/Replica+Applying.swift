@@ -79,7 +79,7 @@ extension Replica {
     func bury(_ key: String, version: Int64, in generation: Int, _ tx: DB.Transaction) async throws {
         let entry = TombstoneEntry(key: key, version: version)
         try await tombstones(generation).put(
-            entry, at: TombstoneEntry.key(of: key, at: Runtime.current.time.now()), in: tx)
+            entry, at: TimeKey.make(Runtime.current.time.now(), key), in: tx)
     }
 
     /// Writes down how new the replica is, now and then.

@@ -60,7 +60,7 @@ extension Replica {
     /// - Throws: `DatabaseError`.
     public func sweep(olderThan age: Duration, limit: Int) async throws -> Int {
         let latestTime = Runtime.current.time.now() - age
-        let latest = TombstoneEntry.digits(of: latestTime)
+        let latest = TimeKey.digits(of: latestTime)
         return try await database.withTransaction { tx in
             var count = 0
             for generation in try await generations(in: tx).all where count < limit {

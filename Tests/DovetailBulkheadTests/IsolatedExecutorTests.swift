@@ -35,9 +35,9 @@ struct IsolatedExecutorTests {
 
     @Test("Long names are cut to what the system keeps, with the number at the end")
     func names() {
-        #expect(Thread.name("reports", 12) == "reports-12")
-        #expect(Thread.name("a-very-long-name-of-an-executor", 3) == "a-very-long-n-3")
-        #expect(Thread.name("ééééééééééé", 7).utf8.count <= 15)
+        #expect(ThreadPool.threadName("reports", 12) == "reports-12")
+        #expect(ThreadPool.threadName("a-very-long-name-of-an-executor", 3) == "a-very-long-n-3")
+        #expect(ThreadPool.threadName("ééééééééééé", 7).utf8.count <= 15)
     }
 
     @Test("Whatever the executor's threads are blocked by, other tasks go on; the next caller is rejected")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dispatch
+import DovetailCore
 import Synchronization
 
 /// A fixed number of threads that take jobs first come first served.
@@ -52,7 +53,7 @@ final class ThreadPool: Sendable {
         count = max(1, threads)
         for number in 1...count {
             state.withLock { $0.threads += 1 }
-            let status = Thread.start(Thread.name(name, number)) { [self] in work() }
+            let status = BlockingThread.start(named: Self.threadName(name, number)) { [self] in work() }
             guard status == 0 else {
                 state.withLock { $0.threads -= 1 }
                 stop()
@@ -64,6 +65,14 @@ final class ThreadPool: Sendable {
                 )
             }
         }
+    }
+
+    /// The name of a thread: the pool's, cut to the 15 bytes that Linux keeps, with the number at its end.
+    static func threadName(_ pool: String, _ number: Int) -> String {
+        let suffix = "-\(number)"
+        var name = pool
+        while name.utf8.count + suffix.utf8.count > 15, !name.isEmpty { name.removeLast() }
+        return name + suffix
     }
 
     /// Takes a job.

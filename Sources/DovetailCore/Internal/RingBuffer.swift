@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A line that grows at its end and shrinks at its beginning, without moving what is in between.
-struct RingBuffer<Element: Sendable>: Sendable {
+package struct RingBuffer<Element: Sendable>: Sendable {
     /// Always a power of two long, so that a position is found with a mask.
     private var storage: ContiguousArray<Element?> = []
     private var head = 0
-    private(set) var count = 0
+    package private(set) var count = 0
 
-    var isEmpty: Bool { count == 0 }
-    var first: Element? { self[0] }
+    package init() {}
+
+    package var isEmpty: Bool { count == 0 }
+    package var first: Element? { self[0] }
 
     /// The element at a distance from the first one; `nil` beyond the last.
-    subscript(index: Int) -> Element? {
+    package subscript(index: Int) -> Element? {
         guard index >= 0, index < count else { return nil }
         return storage[(head &+ index) & (storage.count &- 1)]
     }
 
-    mutating func append(_ element: Element) {
+    package mutating func append(_ element: Element) {
         if count == storage.count { grow() }
         storage[(head &+ count) & (storage.count &- 1)] = element
         count += 1
     }
 
-    mutating func popFirst() -> Element? {
+    package mutating func popFirst() -> Element? {
         guard count > 0 else { return nil }
         let element = storage[head].take()
         head = (head &+ 1) & (storage.count &- 1)
@@ -31,13 +33,13 @@ struct RingBuffer<Element: Sendable>: Sendable {
     }
 
     /// Puts another element in the place of one; does nothing beyond the last.
-    mutating func replace(at index: Int, with element: Element) {
+    package mutating func replace(at index: Int, with element: Element) {
         guard index >= 0, index < count else { return }
         storage[(head &+ index) & (storage.count &- 1)] = element
     }
 
     /// Puts an element in its place in a line that is sorted; at the end of its equals.
-    mutating func insert(_ element: Element, sortedBy precedes: (Element, Element) -> Bool) {
+    package mutating func insert(_ element: Element, sortedBy precedes: (Element, Element) -> Bool) {
         append(element)
         let mask = storage.count &- 1
         var index = count - 1

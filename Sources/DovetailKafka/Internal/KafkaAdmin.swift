@@ -75,11 +75,11 @@
             let settings = [("group.id", group?.rawValue ?? "dovetail-admin"), ("enable.auto.commit", "false")]
             let client = try KafkaHandle(.consumer, options: options, settings: settings.map { (name: $0, value: $1) })
             return try await withCheckedThrowingContinuation { continuation in
-                let isStarted = BlockingThread.start {
+                let status = BlockingThread.start {
                     continuation.resume(with: Swift.Result { try body(client) })
                     client.destroy()
                 }
-                if !isStarted {
+                if status != 0 {
                     client.destroy()
                     continuation.resume(
                         throwing: TransportError(

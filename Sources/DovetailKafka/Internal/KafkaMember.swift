@@ -72,7 +72,7 @@
                 (name: KafkaReports.PartitionName(topic: $0, number: -1), offset: Int64(-1001))
             }
             let code = PartitionList.with(names) { rd_kafka_subscribe(handle.raw, $0) }
-            if code == RD_KAFKA_RESP_ERR_NO_ERROR, BlockingThread.start({ KafkaMemberLoop.run(self) }) { return }
+            if code == RD_KAFKA_RESP_ERR_NO_ERROR, BlockingThread.start({ KafkaMemberLoop.run(self) }) == 0 { return }
             messages.destroy()
             handle.destroy()
             guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {

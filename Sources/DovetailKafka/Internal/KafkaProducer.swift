@@ -12,7 +12,7 @@
     final class KafkaProducer: Sendable {
         private struct State: Sendable {
             /// Messages for which librdkafka had no room, in order.
-            var blocked = Line<KafkaTicket>()
+            var blocked = RingBuffer<KafkaTicket>()
             /// How many tasks are in a call of librdkafka.
             var sending = 0
             var hasFailed = false
@@ -64,7 +64,7 @@
 
         /// Starts the thread; the producer lives until it is stopped.
         func start() throws(TransportError) {
-            guard BlockingThread.start({ self.run() }) else {
+            guard BlockingThread.start({ self.run() }) == 0 else {
                 queue.destroy()
                 handle.destroy()
                 throw TransportError(.unavailable, "The system gave no thread to publish with. Try again.")

@@ -14,7 +14,7 @@ struct OffsetTracker: Sendable {
     }
 
     /// In the order of their offsets; the first one is not settled.
-    private var entries = Line<Entry>()
+    private var entries = RingBuffer<Entry>()
     private var last: Int64?
 
     /// Where the group is to go on: behind the last message before which all are settled; `nil` while there is none.

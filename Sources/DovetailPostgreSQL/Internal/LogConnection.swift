@@ -32,7 +32,7 @@
             mark: String
         ) async throws -> LogConnection {
             let thread = ConnectionThread("dovetail.postgresql.log")
-            let wait = try SocketWait()
+            guard let wait = SocketWait() else { throw PostgresFailure.noMoreFiles }
             let handle = try await withTaskCancellationHandler {
                 try await thread.run {
                     Confined(

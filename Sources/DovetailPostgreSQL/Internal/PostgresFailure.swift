@@ -44,6 +44,13 @@
             constraint = nil
         }
 
+        static var noMoreFiles: DatabaseError {
+            DatabaseError(
+                .unavailable,
+                "The system gives no more files to this process. Raise its limit of open files, or open fewer connections."
+            )
+        }
+
         private static func trimmed(_ message: String) -> String {
             var text = message.split(whereSeparator: \.isWhitespace).joined(separator: " ")
             while text.hasSuffix(".") { text.removeLast() }

@@ -75,4 +75,13 @@
             ].contains(status)
         }
     }
+
+    extension TransportError {
+        static var noMoreFiles: TransportError {
+            TransportError(
+                .unavailable,
+                "The system gives no more files to this process. Raise its limit of open files, or open fewer connections."
+            )
+        }
+    }
 #endif

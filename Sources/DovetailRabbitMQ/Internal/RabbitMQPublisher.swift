@@ -16,8 +16,8 @@
         }
 
         struct State: Sendable {
-            var waiting = Line<RabbitMQTicket>()
-            var errands = Line<Errand>()
+            var waiting = RingBuffer<RabbitMQTicket>()
+            var errands = RingBuffer<Errand>()
             var isStopping = false
             /// For tests: the connection is to be cut.
             var isCut = false
@@ -35,12 +35,13 @@
         init(settings: RabbitMQSettings, runtime: Runtime) throws(TransportError) {
             self.settings = settings
             self.runtime = runtime
-            wait = try SocketWait()
+            guard let wait = SocketWait() else { throw TransportError.noMoreFiles }
+            self.wait = wait
         }
 
         /// Starts the thread; the publisher lives until it is stopped.
         func start() throws(TransportError) {
-            guard BlockingThread.start({ RabbitMQPublisherLoop(self).run() }) else {
+            guard BlockingThread.start({ RabbitMQPublisherLoop(self).run() }) == 0 else {
                 throw TransportError(.unavailable, "The system gave no thread to publish with. Try again.")
             }
         }
@@ -59,7 +60,7 @@
                 }
                 return
             }
-            wait.interrupt()
+            wait.poke()
         }
 
         /// Runs a body on the thread, with the connection.
@@ -83,7 +84,7 @@
                     if !state.isClosed { state.errands.append(errand) }
                     return !state.isClosed
                 }
-                isTaken ? wait.interrupt() : errand.fail(Self.closed)
+                isTaken ? wait.poke() : errand.fail(Self.closed)
             }
         }
 
@@ -96,7 +97,7 @@
         /// Has the thread publish what is under way, and end.
         func stop() {
             state.withLock { $0.isStopping = true }
-            wait.interrupt()
+            wait.poke()
         }
 
         /// Waits until the thread has ended.
@@ -110,7 +111,7 @@
         /// Cuts the connection, as the network does; for tests.
         func cut() {
             state.withLock { $0.isCut = true }
-            wait.interrupt()
+            wait.poke()
         }
     }
 #endif

@@ -10,7 +10,7 @@
         private var connection: AMQPConnection?
         private var ledger = ConfirmLedger<RabbitMQTicket>()
         /// Messages whose turn has come since the one before them is stored.
-        private var ready = Line<RabbitMQTicket>()
+        private var ready = RingBuffer<RabbitMQTicket>()
         /// The topics that were declared over this connection.
         private var known: Set<Topic> = []
         private var backOff = BackOff()
@@ -65,10 +65,14 @@
             guard connection != nil else {
                 var time: Int64 = 500
                 if hasWork, let next = backOff.next { time = (next - now).nanoseconds / 1_000_000 + 1 }
-                return publisher.wait.wait(for: -1, atMost: Int32(clamping: max(1, time)))
+                return wait(for: -1, atMost: .milliseconds(max(1, time)))
             }
             if ledger.count < Self.mostUnderWay, !ready.isEmpty { return }
-            publisher.wait.wait(for: connection?.socket ?? -1, atMost: 200)
+            wait(for: connection?.socket ?? -1, atMost: .milliseconds(200))
+        }
+
+        private func wait(for socket: Int32, atMost limit: Duration) {
+            publisher.wait.wait(for: socket, until: SystemTime().monotonic() + limit)
         }
 
         // MARK: The connection

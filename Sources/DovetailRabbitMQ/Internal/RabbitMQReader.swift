@@ -30,12 +30,13 @@
         init(settings: RabbitMQSettings, runtime: Runtime) throws(TransportError) {
             self.settings = settings
             self.runtime = runtime
-            wait = try SocketWait()
+            guard let wait = SocketWait() else { throw TransportError.noMoreFiles }
+            self.wait = wait
         }
 
         /// Starts the thread.
         func start() throws(TransportError) {
-            guard BlockingThread.start({ RabbitMQReaderLoop(self).run() }) else {
+            guard BlockingThread.start({ RabbitMQReaderLoop(self).run() }) == 0 else {
                 state.withLock { $0.hasEnded = true }
                 throw TransportError(.unavailable, "The system gave no thread to read with. Try again.")
             }
@@ -54,7 +55,7 @@
             return isTaken
         }
 
-        func wake() { wait.interrupt() }
+        func wake() { wait.poke() }
 
         /// Has the thread read for a member.
         ///

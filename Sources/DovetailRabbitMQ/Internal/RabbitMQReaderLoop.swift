@@ -77,9 +77,14 @@
             guard let connection else {
                 var time: Int64 = 500
                 if let next = backOff.next { time = (next - now).nanoseconds / 1_000_000 + 1 }
-                return reader.wait.wait(for: -1, atMost: Int32(clamping: max(1, time)))
+                return wait(for: -1, atMost: .milliseconds(max(1, time)))
             }
-            reader.wait.wait(for: connection.socket, atMost: readings.values.contains { $0.deadline != nil } ? 20 : 200)
+            let isWaitedFor = readings.values.contains { $0.deadline != nil }
+            wait(for: connection.socket, atMost: .milliseconds(isWaitedFor ? 20 : 200))
+        }
+
+        private func wait(for socket: Int32, atMost limit: Duration) {
+            reader.wait.wait(for: socket, until: SystemTime().monotonic() + limit)
         }
 
         // MARK: Members

@@ -17,14 +17,6 @@ struct ReplicaRow<Entity: Codable & Sendable>: Codable, Sendable {
 struct TombstoneEntry: Codable, Sendable {
     let key: String
     let version: Int64
-
-    /// The key of the entry: the time in digits that sort, then the key of the entity.
-    static func key(of key: String, at time: Timestamp) -> String { "\(digits(of: time))/\(key)" }
-
-    static func digits(of time: Timestamp) -> String {
-        let milliseconds = String(max(0, time.millisecondsSinceEpoch))
-        return String(repeating: "0", count: max(0, 15 - milliseconds.utf8.count)) + milliseconds
-    }
 }
 
 /// Which copy is read, and which one is being built beside it.

@@ -36,7 +36,7 @@ package struct PartitionLanes: Sendable {
     private static let now = MonotonicInstant(nanoseconds: .min)
 
     /// Those that were not handed out yet, but for those that wait in a lane.
-    private var fresh = Line<Message>()
+    private var fresh = RingBuffer<Message>()
     /// The lanes with a message that was given back, each in the order of the offsets.
     private var lanes: [Lane: [Waiting]] = [:]
     /// The first of each lane by when it is due; entries that are no longer first are left in it and passed over.
