@@ -192,17 +192,6 @@ extension ChoreographyWatch {
     func alert(_ kind: ConversationAlert.Kind, _ stall: Stall, _ id: CorrelationID) -> ConversationAlert {
         ConversationAlert(flow: flow.name, conversation: id, kind: kind, stall: stall)
     }
-
-    private func repeatingConflicts<Result>(_ body: () async throws -> Result) async throws -> Result {
-        for _ in 1..<64 {
-            do {
-                return try await body()
-            } catch let error as DatabaseError where error.code == .versionConflict {
-                try Task.checkCancellation()
-            }
-        }
-        return try await body()
-    }
 }
 
 /// What the names of conversations begin with in the list by age.

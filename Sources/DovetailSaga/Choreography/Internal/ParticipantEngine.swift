@@ -197,23 +197,3 @@ struct ParticipantEngine<P: Participant>: Sendable {
         tx.afterCommit { instrument.record(event) }
     }
 }
-
-extension DovetailConsumer.On {
-    /// The same route, which begins again when another transaction changed a row that it had read.
-    ///
-    /// Such a conflict says nothing about the message, so it does not count as an attempt.
-    func repeatingConflicts() -> DovetailConsumer.On {
-        let most = 64
-        let handler = handler
-        return DovetailConsumer.On(type: type, version: version, topic: topic, waitingRoom: waitingRoom) { incoming in
-            for _ in 1..<most {
-                do {
-                    return try await handler(incoming)
-                } catch let error as DatabaseError where error.code == .versionConflict {
-                    try Task.checkCancellation()
-                }
-            }
-            try await handler(incoming)
-        }
-    }
-}
