@@ -80,13 +80,13 @@ let examples: [(name: String, uses: [String], files: [String])] = [
         "OrderCheckout",
         [
             "Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailPostgreSQL", "DovetailKafka",
-            "DovetailRabbitMQ",
+            "DovetailRabbitMQ", "ExampleSupport",
         ],
         ["orders.jsonl"]
     ),
     ("FlashSale", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
     ("ActivityFeed", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
-    ("DeadLetterDesk", ["Dovetail", "DovetailSQL", "DovetailSQLite"], []),
+    ("DeadLetterDesk", ["Dovetail", "DovetailSQL", "DovetailSQLite", "ExampleSupport"], []),
     ("StreamingFallback", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
     ("CheckoutChoreography", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
     ("TripSaga", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "ExampleSupport"], []),

@@ -3,40 +3,29 @@
 import Dovetail
 import DovetailSQL
 import DovetailSQLite
+import ExampleSupport
 import Foundation
 
 @main
 enum DeadLetterDesk {
+    private static let program = Program("DeadLetterDesk")
+
     static func main() async {
-        let options: Options
-        do {
-            options = try Options(CommandLine.arguments.dropFirst())
-        } catch {
-            complain("\(error.message) Try 'DeadLetterDesk --help'.")
-            exit(64)
-        }
-        guard let command = options.command else {
-            print(Options.usage)
-            exit(0)
-        }
+        let options = program.options { (reader) throws(UsageError) in try Options(reader) }
+        guard let command = options.command else { program.finish(Options.usage) }
         do {
             exit(try await run(command, options) ? 0 : 1)
         } catch let error as Missing {
-            complain(error.message)
-            exit(66)
+            program.fail(error.message, status: 66)
         } catch let error as DeadLetterError {
             let isMissing = [.noSuchLetter, .noSuchRedrive].contains(error.code)
-            complain(error.message)
-            exit(isMissing ? 66 : error.code == .invalidRequest ? 64 : 69)
+            program.fail(error.message, status: isMissing ? 66 : error.code == .invalidRequest ? 64 : 69)
         } catch let error as Unusable {
-            complain(error.message)
-            exit(69)
+            program.fail(error.message, status: 69)
         } catch let error as DatabaseError {
-            complain(error.message)
-            exit(69)
+            program.fail(error.message, status: 69)
         } catch {
-            complain("it was given up: \(error)")
-            exit(70)
+            program.fail("it was given up: \(error)", status: 70)
         }
     }
 
@@ -66,10 +55,6 @@ enum DeadLetterDesk {
                 message: "This was built without SQLite. Run it with 'swift run --traits SQLite DeadLetterDesk'.")
         }
     #endif
-
-    private static func complain(_ line: String) {
-        FileHandle.standardError.write(Data("DeadLetterDesk: \(line)\n".utf8))
-    }
 }
 
 /// Something that was named is not there.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import ExampleSupport
 
 /// What the command line asks for.
 struct Options {
@@ -41,108 +42,76 @@ struct Options {
     var count = 200
     var json = false
 
-    /// A command line that cannot be understood.
-    struct UsageError: Error {
-        let message: String
-    }
-
     /// Where messages are sent: the file named, or one beside that of the letters.
     var bus: String {
         namedBus ?? (database.hasSuffix(".db") ? String(database.dropLast(3)) : database) + "-bus.db"
     }
 
-    init(_ arguments: some Sequence<String>) throws(UsageError) {
-        var rest = Array(arguments)[...]
+    init(_ reader: CommandLineReader) throws(UsageError) {
+        var reader = reader
         var words: [String] = []
-        var wantsHelp = rest.isEmpty
-        while let argument = rest.popFirst() {
-            guard argument.hasPrefix("-"), argument != "-" else {
-                words.append(argument)
-                continue
-            }
-            var name = argument
-            var attached: String?
-            if let equals = argument.firstIndex(of: "=") {
-                name = String(argument[..<equals])
-                attached = String(argument[argument.index(after: equals)...])
-            }
-            switch name {
-            case "--dry-run", "--drop-expiry", "--yes", "--json", "--help", "-h":
-                if attached != nil { throw UsageError(message: "\(name) takes no value.") }
-                switch name {
-                case "--dry-run": dryRun = true
-                case "--drop-expiry": dropsExpiry = true
-                case "--yes": yes = true
-                case "--json": json = true
-                default: wantsHelp = true
-                }
+        var isEmpty = true
+        var wantsHelp = false
+        while let option = reader.next() {
+            isEmpty = false
+            switch option {
+            case "--database": database = try reader.value()
+            case "--bus": namedBus = try reader.value()
+            case "--queue": queue = DeadLetterQueueName(try reader.value())
+            case "--tier": tier = DeadLetterTier(try reader.value())
+            case "--reason": reason = DeadLetterReason(try reader.value())
+            case "--type": type = MessageType(try reader.value())
+            case "--consumer": consumer = try reader.value()
+            case "--tenant": tenant = TenantID(try reader.value())
+            case "--topic": topic = Topic(try reader.value())
+            case "--fingerprint": fingerprint = DeadLetterFingerprint(try reader.value())
+            case "--older-than": olderThan = try span(reader.value(), for: option)
+            case "--newer-than": newerThan = try span(reader.value(), for: option)
+            case "--text": text = try reader.value()
+            case "--limit": limit = try reader.number(from: 1, to: 1_000_000)
+            case "--after": after = try reader.number(from: 0)
+            case "--rate": rate = try reader.number(from: 1, to: 1_000_000)
+            case "--canary": canary = try reader.number(from: 0, to: RedriveRequest.mostCanaries)
+            case "--canary-wait": canaryWait = try span(reader.value(), for: option)
+            case "--batch": batch = try reader.number(from: 1, to: 10_000)
+            case "--lease": lease = try span(reader.value(), for: option)
+            case "--resume": resume = try reader.value()
+            case "--cancel": cancel = try reader.value()
+            case "--note": note = try reader.value()
+            case "--letters": count = try reader.number(from: 1, to: 10_000_000)
+            case "--dry-run": dryRun = try reader.flag()
+            case "--drop-expiry": dropsExpiry = try reader.flag()
+            case "--yes": yes = try reader.flag()
+            case "--json": json = try reader.flag()
+            case "--help", "-h": wantsHelp = try reader.flag()
             default:
-                guard Self.valued.contains(name) else { throw UsageError(message: "There is no option '\(argument)'.") }
-                guard let value = attached ?? rest.popFirst() else {
-                    throw UsageError(message: "\(name) needs a value.")
-                }
-                try set(name, value)
+                if option.hasPrefix("-"), option != "-" { throw reader.unknownOption }
+                words.append(option)
             }
         }
-        if wantsHelp { return }
+        if wantsHelp || isEmpty { return }
         guard let word = words.first, let command = Command(rawValue: word) else {
             let names = Command.allCases.map(\.rawValue).joined(separator: ", ")
-            throw UsageError(message: "'\(words.first ?? "")' is no command. There are: \(names).")
+            throw UsageError("'\(words.first ?? "")' is no command. There are: \(names).")
         }
         self.command = command
         letters = Array(words.dropFirst())
         try check(command)
     }
 
-    private static let valued: Set<String> = [
-        "--database", "--bus", "--queue", "--tier", "--reason", "--type", "--consumer", "--tenant", "--topic",
-        "--fingerprint", "--older-than", "--newer-than", "--text", "--limit", "--after", "--rate", "--canary",
-        "--canary-wait",
-        "--batch", "--lease", "--resume", "--cancel", "--note", "--letters",
-    ]
-
-    private mutating func set(_ name: String, _ value: String) throws(UsageError) {
-        switch name {
-        case "--database": database = value
-        case "--bus": namedBus = value
-        case "--queue": queue = DeadLetterQueueName(value)
-        case "--tier": tier = DeadLetterTier(value)
-        case "--reason": reason = DeadLetterReason(value)
-        case "--type": type = MessageType(value)
-        case "--consumer": consumer = value
-        case "--tenant": tenant = TenantID(value)
-        case "--topic": topic = Topic(value)
-        case "--fingerprint": fingerprint = DeadLetterFingerprint(value)
-        case "--older-than": olderThan = try span(value, for: name)
-        case "--newer-than": newerThan = try span(value, for: name)
-        case "--text": text = value
-        case "--limit": limit = try number(value, for: name, in: 1...1_000_000)
-        case "--after": after = Int64(try number(value, for: name, in: 0...Int.max))
-        case "--rate": rate = try number(value, for: name, in: 1...1_000_000)
-        case "--canary": canary = try number(value, for: name, in: 0...RedriveRequest.mostCanaries)
-        case "--canary-wait": canaryWait = try span(value, for: name)
-        case "--batch": batch = try number(value, for: name, in: 1...10_000)
-        case "--lease": lease = try span(value, for: name)
-        case "--resume": resume = value
-        case "--cancel": cancel = value
-        case "--note": note = value
-        default: count = try number(value, for: name, in: 1...10_000_000)
-        }
-    }
-
     private func check(_ command: Command) throws(UsageError) {
         switch command {
         case .show:
-            guard letters.count == 1 else { throw UsageError(message: "show takes one letter, as 'list' names it.") }
+            guard letters.count == 1 else { throw UsageError("show takes one letter, as 'list' names it.") }
         case .redrive, .discard: break
         default:
-            if let first = letters.first { throw UsageError(message: "\(command.rawValue) takes no '\(first)'.") }
+            if let first = letters.first { throw UsageError("\(command.rawValue) takes no '\(first)'.") }
         }
         if command == .discard, letters.isEmpty, !isFiltered {
-            throw UsageError(message: "discard needs letters or a filter. To discard all of them, say --text ''.")
+            throw UsageError("discard needs letters or a filter. To discard all of them, say --text ''.")
         }
         if resume != nil || cancel != nil, isFiltered || !letters.isEmpty || dryRun {
-            throw UsageError(message: "A redrive that goes on or is cancelled is named by --resume or --cancel alone.")
+            throw UsageError("A redrive that goes on or is cancelled is named by --resume or --cancel alone.")
         }
     }
 
@@ -164,23 +133,13 @@ struct Options {
     }
 }
 
-private func number(
-    _ text: String, for name: String, in range: ClosedRange<Int>
-) throws(Options.UsageError) -> Int {
-    guard let value = Int(text), range.contains(value) else {
-        throw Options.UsageError(
-            message: "\(name) takes a whole number from \(range.lowerBound) to \(range.upperBound), not '\(text)'.")
-    }
-    return value
-}
-
 /// A span such as 90s, 5m, 2h or 7d.
-private func span(_ text: String, for name: String) throws(Options.UsageError) -> Duration {
+private func span(_ text: String, for name: String) throws(UsageError) -> Duration {
     let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
     guard let last = text.last, let unit = units[last], let count = Int64(text.dropLast()),
         (0...1_000_000).contains(count)
     else {
-        throw Options.UsageError(message: "\(name) takes a time such as 90s, 5m, 2h or 7d, not '\(text)'.")
+        throw UsageError("\(name) takes a time such as 90s, 5m, 2h or 7d, not '\(text)'.")
     }
     return .seconds(count * unit)
 }

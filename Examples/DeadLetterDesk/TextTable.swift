@@ -37,19 +37,6 @@ extension String {
     }
 }
 
-extension Int {
-    /// With commas between the thousands.
-    var grouped: String {
-        var digits = String(magnitude)
-        var parts: [String] = []
-        while digits.count > 3 {
-            parts.insert(String(digits.suffix(3)), at: 0)
-            digits.removeLast(3)
-        }
-        return (self < 0 ? "-" : "") + ([digits] + parts).joined(separator: ",")
-    }
-}
-
 extension Timestamp {
     /// To the second.
     var short: String { String(rfc3339.prefix(19)) + "Z" }

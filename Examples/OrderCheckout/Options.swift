@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ExampleSupport
+
 /// What the command line asks for.
 struct Options {
     enum Protection: String, CaseIterable {
         case outbox, idempotency, retry, fencing
-
-        /// The names for people, such as "outbox, idempotency or retry".
-        static var names: String {
-            let all = allCases.map(\.rawValue)
-            return all.dropLast().joined(separator: ", ") + " or " + (all.last ?? "")
-        }
     }
 
     /// Where the rows are kept.
@@ -57,53 +53,32 @@ struct Options {
     var json = false
     var help = false
 
-    /// A command line that cannot be understood.
-    struct UsageError: Error {
-        let message: String
-    }
-
-    init(_ arguments: some Sequence<String>) throws(UsageError) {
-        var rest = Array(arguments)[...]
-        while let argument = rest.popFirst() {
-            var name = argument
-            var attached: String?
-            if argument.hasPrefix("--"), let equals = argument.firstIndex(of: "=") {
-                name = String(argument[..<equals])
-                attached = String(argument[argument.index(after: equals)...])
-            }
-            func value() throws(UsageError) -> String {
-                guard let value = attached ?? rest.popFirst() else {
-                    throw UsageError(message: "\(name) needs a value.")
-                }
-                return value
-            }
-            switch name {
-            case "--orders": orders = try value()
-            case "--duplicate": duplicate = try probability(value(), for: name)
-            case "--drop": drop = try probability(value(), for: name)
-            case "--decline": decline = try probability(value(), for: name)
-            case "--out-of-stock": outOfStock = try probability(value(), for: name)
-            case "--seed": seed = try number(value(), for: name, atLeast: UInt64(0))
-            case "--workers": workers = try number(value(), for: name, atLeast: 1)
-            case "--without": without.formUnion(try protections(value()))
-            case "--database": database = try databaseChoice(value())
-            case "--transport": transport = try transportChoice(value())
-            case "--lease": lease = try seconds(value(), for: name)
-            case "--service": services = (services ?? []).union(try serviceNames(value()))
-            case "--member": member = try value()
-            case "--reorder", "--json", "--resume", "--tour", "--help", "-h":
-                if attached != nil { throw UsageError(message: "\(name) takes no value.") }
-                switch name {
-                case "--reorder": reorder = true
-                case "--json": json = true
-                case "--resume": resume = true
-                case "--tour": tour = true
-                default: help = true
-                }
-            default: throw UsageError(message: "There is no option '\(argument)'.")
+    init(_ reader: CommandLineReader) throws(UsageError) {
+        var reader = reader
+        while let option = reader.next() {
+            switch option {
+            case "--orders": orders = try reader.value()
+            case "--duplicate": duplicate = try reader.probability()
+            case "--drop": drop = try reader.probability()
+            case "--decline": decline = try reader.probability()
+            case "--out-of-stock": outOfStock = try reader.probability()
+            case "--seed": seed = try reader.number(from: 0)
+            case "--workers": workers = try reader.number(from: 1)
+            case "--without": without.formUnion(try reader.choices())
+            case "--database": database = try databaseChoice(reader.value())
+            case "--transport": transport = try transportChoice(reader.value())
+            case "--lease": lease = try reader.fraction(in: 0.1...3600, as: "a number of seconds")
+            case "--service": services = (services ?? []).union(try reader.choices("and"))
+            case "--member": member = try reader.value()
+            case "--reorder": reorder = try reader.flag()
+            case "--json": json = try reader.flag()
+            case "--resume": resume = try reader.flag()
+            case "--tour": tour = try reader.flag()
+            case "--help", "-h": help = try reader.flag()
+            default: throw reader.unknownOption
             }
         }
-        if workers > 1024 { throw UsageError(message: "--workers takes at most 1024.") }
+        if workers > 1024 { throw UsageError("--workers takes at most 1024.") }
         guard !help else { return }
         try checkCombinations()
     }
@@ -111,13 +86,13 @@ struct Options {
     private func checkCombinations() throws(UsageError) {
         if database == .memory {
             if resume {
-                throw UsageError(message: "--resume needs --database: what was in memory ended with the process.")
+                throw UsageError("--resume needs --database: what was in memory ended with the process.")
             }
-            if services != nil { throw UsageError(message: "--service needs --database, which processes can share.") }
+            if services != nil { throw UsageError("--service needs --database, which processes can share.") }
         }
-        if services != nil, tour { throw UsageError(message: "--service and --tour exclude each other.") }
-        if tour, json { throw UsageError(message: "--tour and --json exclude each other.") }
-        if tour, orders == "-" { throw UsageError(message: "--tour reads the keyboard, so the orders need a file.") }
+        if services != nil, tour { throw UsageError("--service and --tour exclude each other.") }
+        if tour, json { throw UsageError("--tour and --json exclude each other.") }
+        if tour, orders == "-" { throw UsageError("--tour reads the keyboard, so the orders need a file.") }
     }
 
     static let usage = """
@@ -140,7 +115,7 @@ struct Options {
           --seed N              Decides all of the above. (default: 1)
           --workers N           How many messages each service handles at once. With 1, in memory, everything runs in one
                                 line on virtual time: the same seed gives the same run, to the last delivery. (default: 8)
-          --without PROTECTION  Removes a protection, to see what it was for: \(Protection.names).
+          --without PROTECTION  Removes a protection, to see what it was for: \(Protection.allCases.map(\.rawValue).inWords("or")).
                                 The audit is then expected to fail. May be given more than once. What fencing is for shows
                                 only where several processes share a database and one of them is suspended for a while.
           --json                Prints one JSON object instead of a report.
@@ -171,60 +146,16 @@ struct Options {
         """
 }
 
-private func probability(_ text: String, for name: String) throws(Options.UsageError) -> Double {
-    guard let value = Double(text), (0...1).contains(value) else {
-        throw Options.UsageError(message: "\(name) takes a number from 0 to 1, not '\(text)'.")
-    }
-    return value
-}
-
-private func seconds(_ text: String, for name: String) throws(Options.UsageError) -> Double {
-    guard let value = Double(text), (0.1...3600).contains(value) else {
-        throw Options.UsageError(message: "\(name) takes a number of seconds from 0.1 to 3600, not '\(text)'.")
-    }
-    return value
-}
-
-private func number<N: FixedWidthInteger>(
-    _ text: String, for name: String, atLeast least: N
-) throws(Options.UsageError) -> N {
-    guard let value = N(text), value >= least else {
-        throw Options.UsageError(message: "\(name) takes a whole number from \(least), not '\(text)'.")
-    }
-    return value
-}
-
-private func protections(_ text: String) throws(Options.UsageError) -> Set<Options.Protection> {
-    guard let found: Set<Options.Protection> = names(in: text) else {
-        throw Options.UsageError(message: "--without takes \(Options.Protection.names), not '\(text)'.")
-    }
-    return found
-}
-
-private func serviceNames(_ text: String) throws(Options.UsageError) -> Set<Options.ServiceName> {
-    guard let found: Set<Options.ServiceName> = names(in: text) else {
-        throw Options.UsageError(message: "--service takes order, payment and inventory, not '\(text)'.")
-    }
-    return found
-}
-
-/// The names in a list, or `nil` if there is none or one that does not exist.
-private func names<Name: RawRepresentable<String> & Hashable>(in text: String) -> Set<Name>? {
-    let parts = text.split(whereSeparator: { $0 == "," || $0 == "|" })
-    let found = parts.compactMap { Name(rawValue: String($0)) }
-    return found.isEmpty || found.count < parts.count ? nil : Set(found)
-}
-
-private func databaseChoice(_ text: String) throws(Options.UsageError) -> Options.DatabaseChoice {
+private func databaseChoice(_ text: String) throws(UsageError) -> Options.DatabaseChoice {
     if text == "memory" { return .memory }
     if text.hasPrefix("postgresql://") || text.hasPrefix("postgres://") { return .postgresql(text) }
     guard text.hasPrefix("sqlite:"), text.count > 7 else {
-        throw Options.UsageError(message: "--database takes sqlite:FILE or postgresql://USER@HOST/NAME, not '\(text)'.")
+        throw UsageError("--database takes sqlite:FILE or postgresql://USER@HOST/NAME, not '\(text)'.")
     }
     return .sqlite(String(text.dropFirst(7)))
 }
 
-private func transportChoice(_ text: String) throws(Options.UsageError) -> Options.TransportChoice {
+private func transportChoice(_ text: String) throws(UsageError) -> Options.TransportChoice {
     if text == "memory" { return .local }
     if text.hasPrefix("amqp://") || text.hasPrefix("amqps://") { return .rabbitMQ(text) }
     if text.hasPrefix("rabbitmq:"), text.count > 9 {
@@ -235,7 +166,7 @@ private func transportChoice(_ text: String) throws(Options.UsageError) -> Optio
     guard text.hasPrefix("kafka:"), let colon = address.lastIndex(of: ":"), colon > address.startIndex,
         let port = UInt16(address[address.index(after: colon)...]), port > 0
     else {
-        throw Options.UsageError(message: "--transport takes kafka:HOST:PORT or rabbitmq:HOST:PORT, not '\(text)'.")
+        throw UsageError("--transport takes kafka:HOST:PORT or rabbitmq:HOST:PORT, not '\(text)'.")
     }
     return .kafka(String(address))
 }

@@ -1,34 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import ExampleSupport
 import Foundation
 
 @main
 enum OrderCheckout {
+    private static let program = Program("OrderCheckout")
+
     static func main() async {
-        let options: Options
-        do {
-            options = try Options(CommandLine.arguments.dropFirst())
-        } catch {
-            complain("OrderCheckout: \(error.message) Try 'OrderCheckout --help'.")
-            exit(64)
-        }
-        if options.help {
-            print(Options.usage)
-            exit(0)
-        }
+        let options = program.options { (reader) throws(UsageError) in try Options(reader) }
+        if options.help { program.finish(Options.usage) }
         do {
             let isClean = try await run(options)
             exit(isClean ? 0 : 1)
         } catch let error as OrderFile.Missing {
-            complain("OrderCheckout: \(error.message)")
-            exit(66)
+            program.fail(error.message, status: 66)
         } catch let error as Unusable {
-            complain("OrderCheckout: \(error.message)")
-            exit(69)
+            program.fail(error.message, status: 69)
         } catch {
-            complain("OrderCheckout: the run was given up: \(error)")
-            exit(70)
+            program.fail("the run was given up: \(error)", status: 70)
         }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import ExampleSupport
 
 /// What is printed at the end, for a person or for a program.
 struct Report {
@@ -72,17 +73,6 @@ struct Report {
 }
 
 extension BinaryInteger {
-    /// The number with a comma between thousands.
-    var grouped: String {
-        let digits = Array(String(magnitude))
-        var text = self < 0 ? "-" : ""
-        for (index, digit) in digits.enumerated() {
-            if index > 0, (digits.count - index) % 3 == 0 { text += "," }
-            text.append(digit)
-        }
-        return text
-    }
-
     /// A number of cents as an amount of money.
     var money: String {
         let (whole, cents) = magnitude.quotientAndRemainder(dividingBy: 100)

@@ -11,7 +11,7 @@ extension String {
     }
 }
 
-extension Int {
+extension BinaryInteger {
     /// The number with a comma between thousands.
     public var grouped: String {
         let digits = Array(String(magnitude))

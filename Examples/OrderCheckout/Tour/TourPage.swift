@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import ExampleSupport
 
 /// What the page of a tour shows, at one moment.
 struct TourPage {
@@ -60,7 +61,7 @@ struct TourPage {
         for row in rows {
             let backlog = row.unsent + row.waiting
             lines.append(
-                "  \(row.name.padded(to: 12))\(text(row.state))\(pad(row.unsent.grouped, 6))\(pad(row.waiting.grouped, 13))"
+                "  \(row.name.padded(12))\(text(row.state))\(pad(row.unsent.grouped, 6))\(pad(row.waiting.grouped, 13))"
                     + "\(pad(backlog == 0 ? "-" : row.lag.short, 9))     \(sparkline(row.history))"
             )
         }
@@ -71,9 +72,9 @@ struct TourPage {
 
     private func text(_ state: State) -> String {
         switch state {
-        case .running(let identifier): "● \(identifier)".padded(to: 15).green
-        case .killed(let time): "✖ back in \(time.short)".padded(to: 15).red
-        case .ended: "✖ ended".padded(to: 15).red
+        case .running(let identifier): "● \(identifier)".padded(15).green
+        case .killed(let time): "✖ back in \(time.short)".padded(15).red
+        case .ended: "✖ ended".padded(15).red
         }
     }
 
@@ -93,16 +94,10 @@ struct TourPage {
             })
     }
 
-    private func pad(_ text: String, _ width: Int) -> String {
-        String(repeating: " ", count: max(0, width - text.count)) + text
-    }
+    private func pad(_ text: String, _ width: Int) -> String { text.padded(-width) }
 }
 
 extension String {
-    fileprivate func padded(to width: Int) -> String {
-        self + String(repeating: " ", count: max(0, width - count))
-    }
-
     fileprivate var bold: String { "\u{1B}[1m\(self)\u{1B}[0m" }
     fileprivate var dim: String { "\u{1B}[2m\(self)\u{1B}[0m" }
     fileprivate var green: String { "\u{1B}[32m\(self)\u{1B}[0m" }
