@@ -69,12 +69,14 @@ final class LoopbackServer: Sendable {
         #else
             shutdown(listener, SHUT_RDWR)
         #endif
-        close(listener)
     }
 
     private func serve() {
+        // By the thread that accepts: closed by another one, the number could be another server's before this one looks again.
+        defer { close(listener) }
         while true {
             let connection = accept(listener, nil, nil)
+            if connection < 0, errno == EINTR || errno == ECONNABORTED { continue }
             guard connection >= 0 else { return }
             if let request = read(from: connection) {
                 received.withLock { $0.append(request) }

@@ -62,7 +62,7 @@
         }
 
         /// Waits until the program is woken.
-        private func isWoken(_ database: PostgresDatabase, within limit: Duration = .seconds(20)) async throws -> Bool {
+        private func isWoken(_ database: PostgresDatabase, within limit: Duration = .seconds(60)) async throws -> Bool {
             let wakeUp = try #require(database.outboxStore.wakeUp)
             return try await wakeUp.wait(atMost: limit)
         }
