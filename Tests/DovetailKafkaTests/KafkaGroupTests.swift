@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if Kafka
+    import CKafka
     import Dovetail
     import DovetailTesting
     import Synchronization
@@ -79,6 +80,23 @@
                 try await staying.settle(deliveries.map { .acknowledge($0.id) })
             }
             await staying.close()
+            await transport.close()
+        }
+
+        @Test("What was settled is committed by a member that goes, also when it takes several tries")
+        func lastCommitIsTriedAgain() async throws {
+            let cluster = try MockCluster(topics: [topic.rawValue: 1])
+            let transport = try cluster.connect()
+            try await run.publish(run.messages(0..<6), to: transport)
+            let going = try await transport.subscribe(to: [topic], as: group)
+            let deliveries = try await run.receive(4, from: going)
+            // One may hit the commit that is under way when the member goes, the other one the next.
+            cluster.fail(MockCluster.commit, with: [RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR, RD_KAFKA_RESP_ERR_UNKNOWN])
+            try await going.settle(deliveries.map { .acknowledge($0.id) })
+            await going.close()
+            let heir = try await transport.subscribe(to: [topic], as: group)
+            #expect(run.numbers(try await run.receive(2, from: heir)) == [4, 5])
+            await heir.close()
             await transport.close()
         }
 

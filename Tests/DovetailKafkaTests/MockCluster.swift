@@ -13,8 +13,8 @@
         private let cluster: OpaquePointer
         let address: String
 
-        /// The number of the protocol's request that publishes.
-        static let produce: Int16 = 0
+        /// The numbers of the protocol's requests that publish and that commit positions.
+        static let (produce, commit): (Int16, Int16) = (0, 8)
 
         init(brokers: Int32 = 1, topics: [String: Int32] = ["t": 1]) throws {
             guard let configuration = rd_kafka_conf_new(),

@@ -17,6 +17,8 @@
         private let answers: OpaquePointer
         private var leaving: [Leaving] = []
         private var isCommitting = false
+        /// Why the last commit failed, if it did.
+        private var refusal: rd_kafka_resp_err_t?
         private var lastCommit: MonotonicInstant
 
         private static let pollTime: Int32 = 100
@@ -237,25 +239,21 @@
                     return
                 }
                 leaving.removeFirst()
-                commitNow(drop(first.partitions, .revoked))
+                commitLast(of: first.partitions)
+                drop(first.partitions, .revoked)
                 unassign(first.partitions)
             }
         }
 
-        /// Forgets partitions.
-        ///
-        /// - Returns: The positions that are left to be committed.
-        @discardableResult
-        private func drop(
-            _ partitions: [Partition], _ change: KafkaPartitionsChanged.Change
-        ) -> [MemberState.Position] {
-            let (paused, positions) = member.state.withLock { state in
-                (state.paused(of: partitions), state.remove(partitions))
+        /// Forgets partitions, and what was not committed of them.
+        private func drop(_ partitions: [Partition], _ change: KafkaPartitionsChanged.Change) {
+            let paused = member.state.withLock { state in
+                defer { state.remove(partitions) }
+                return state.paused(of: partitions)
             }
             // A partition that comes back later is not to be paused then.
             pause(paused, false)
             tell(change, partitions)
-            return positions
         }
 
         private func tell(_ change: KafkaPartitionsChanged.Change, _ partitions: [Partition]) {
@@ -282,15 +280,13 @@
 
         private mutating func startCommit(_ positions: [MemberState.Position]) {
             lastCommit = now
+            refusal = nil
             let list = positions.flatMap { names([$0.partition], offset: $0.offset) }
             let code = PartitionList.with(list) { rd_kafka_commit_queue(client, $0, answers, nil, nil) }
             if code == RD_KAFKA_RESP_ERR_NO_ERROR {
                 isCommitting = true
             } else {
-                member.state.withLock { state in
-                    for position in positions { state.commitFailed(position.partition) }
-                }
-                trouble(code, "What was settled could not be committed; it is tried again.")
+                commitFailed(positions.map(\.partition), code)
             }
         }
 
@@ -307,21 +303,48 @@
                 }
             }
             guard let list, let failed, !failed.isEmpty else { return }
-            let partitions = partitions(failed.map { PartitionList.names(of: list)[$0] })
+            commitFailed(
+                partitions(failed.map { PartitionList.names(of: list)[$0] }),
+                code == RD_KAFKA_RESP_ERR_NO_ERROR ? list.pointee.elems[failed[0]].err : code)
+        }
+
+        private mutating func commitFailed(_ partitions: [Partition], _ code: rd_kafka_resp_err_t) {
+            refusal = code
             member.state.withLock { state in
                 for partition in partitions { state.commitFailed(partition) }
             }
-            let reason = code == RD_KAFKA_RESP_ERR_NO_ERROR ? list.pointee.elems[failed[0]].err : code
-            trouble(reason, "What was settled could not be committed: \(String(cString: rd_kafka_err2str(reason)))")
+            trouble(code, "What was settled could not be committed: \(String(cString: rd_kafka_err2str(code)))")
         }
 
-        /// Commits positions and waits for the answer, for as long as closing may take.
-        private mutating func commitNow(_ positions: [MemberState.Position]) {
+        /// Commits what was settled of partitions that are about to go, for as long as closing may take.
+        ///
+        /// Whoever has them next handles again what is not committed now. So a commit that is under way is waited for while its
+        /// partitions are still known, and one that failed is tried again unless the group has gone on without this member.
+        private mutating func commitLast(of partitions: [Partition]) {
             let deadline = now + member.settings.closeTimeout
-            while isCommitting, now < deadline { takeAnswer(within: Self.pollTime) }
-            if positions.isEmpty { return }
-            startCommit(positions)
-            while isCommitting, now < deadline { takeAnswer(within: Self.pollTime) }
+            while now < deadline {
+                if isCommitting {
+                    takeAnswer(within: Self.pollTime)
+                    continue
+                }
+                if let refusal, Self.isFinal(refusal) { return }
+                let positions = member.state.withLock { $0.takePositions(of: partitions) }
+                if positions.isEmpty { return }
+                // Nothing comes while no commit is under way: a pause between two tries.
+                if refusal != nil { takeAnswer(within: Self.pollTime) }
+                startCommit(positions)
+            }
+        }
+
+        /// Whether a commit that was refused so is refused again however often it is tried.
+        private static func isFinal(_ code: rd_kafka_resp_err_t) -> Bool {
+            switch code {
+            case RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+                RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
+                RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST, RD_KAFKA_RESP_ERR__FATAL, RD_KAFKA_RESP_ERR__DESTROY:
+                true
+            default: false
+            }
         }
 
         // MARK: The end
@@ -334,7 +357,9 @@
                 // Nothing is handed out any more, so what comes meanwhile is left to others.
                 if let message = rd_kafka_consume_queue(member.messages.raw, 10) { rd_kafka_message_destroy(message) }
             }
-            commitNow(drop(member.state.withLock { $0.partitions }, .revoked))
+            let partitions = member.state.withLock { $0.partitions }
+            commitLast(of: partitions)
+            drop(partitions, .revoked)
             guard let queue = rd_kafka_queue_new(client) else { return }
             defer { rd_kafka_queue_destroy(queue) }
             // The group must be left while partitions are still to be given away, or it would wait for that.

@@ -77,17 +77,13 @@ struct MemberState: Sendable {
     }
 
     /// Forgets partitions that are no longer this member's; deliveries of theirs can no longer be settled.
-    ///
-    /// - Returns: The positions that are left to be committed.
-    mutating func remove(_ partitions: [Partition]) -> [Position] {
-        let positions = partitions.compactMap { uncommitted($0) }
+    mutating func remove(_ partitions: [Partition]) {
         for partition in partitions { slots[partition] = nil }
         turns.removeAll { slots[$0] == nil }
         turn = 0
         for (number, item) in inHand where slots[item.partition] == nil { inHand[number] = nil }
         byteCount = inHand.values.reduce(0) { $0 + $1.message.byteCount }
         for slot in slots.values { byteCount += slot.lanes.byteCount }
-        return positions
     }
 
     /// Hands out nothing more; what is in hand can still be settled.
@@ -199,9 +195,9 @@ struct MemberState: Sendable {
         return Position(partition: partition, offset: offset)
     }
 
-    /// The positions that moved since they were last given out.
-    mutating func takePositions() -> [Position] {
-        let positions = turns.compactMap { uncommitted($0) }
+    /// The positions that moved since they were last given out, of all partitions or of these.
+    mutating func takePositions(of partitions: [Partition]? = nil) -> [Position] {
+        let positions = (partitions ?? turns).compactMap { uncommitted($0) }
         for position in positions { slots[position.partition]?.committed = position.offset }
         return positions
     }

@@ -20,10 +20,13 @@ final class Arrivals: Sendable {
     }
 
     let expected: Set<MessageID>
+    /// What was settled before, and may come once more as deliveries at least once do.
+    private let repeats: Set<MessageID>
     private let state: Mutex<State>
 
-    init(_ expected: [MessageID]) {
+    init(_ expected: [MessageID], repeats: [MessageID] = []) {
         self.expected = Set(expected)
+        self.repeats = Set(repeats)
         state = Mutex(State(missing: Set(expected)))
     }
 
@@ -45,6 +48,7 @@ final class Arrivals: Sendable {
         state.withLock { state in
             for delivery in deliveries {
                 guard let id = delivery.envelope?.id, expected.contains(id) else {
+                    if let id = delivery.envelope?.id, repeats.contains(id) { continue }
                     return delivery.envelope?.id ?? "undecodable"
                 }
                 if state.seen.insert(id).inserted { state.first.append(delivery) }

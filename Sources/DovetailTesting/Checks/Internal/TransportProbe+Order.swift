@@ -76,7 +76,7 @@ extension TransportProbe {
         try await publish(Array(messages[1...]))
         try await expectSilence(from: other, "Another member has not settled an earlier message of the key")
         try await owner.settle([.acknowledge(delivery.id)])
-        let arrived = try await collect(Array(messages[1...]), from: [owner, other])
+        let arrived = try await collect(Array(messages[1...]), from: [owner, other], repeats: [messages[0]])
         try requireOrder(arrived.compactMap(\.envelope), of: Array(messages[1...]))
         await owner.close()
         await other.close()

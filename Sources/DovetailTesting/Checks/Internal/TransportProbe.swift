@@ -137,13 +137,16 @@ struct TransportProbe<T: Transport>: Sendable {
 
     /// Reads with several members at once until all of these messages were acknowledged.
     ///
+    /// Of messages that were settled before, `repeats`, each may come again: a partition that changes hands may bring them.
+    ///
     /// - Returns: The first arrival of each, in order.
     @discardableResult
     func collect(
         _ expected: [Envelope<Bytes>], from subscriptions: [T.Subscription], atMost limit: Int = 10,
+        repeats: [Envelope<Bytes>] = [],
         deciding: @escaping @Sendable (Delivery) -> Settlement.Outcome = { _ in .acknowledge }
     ) async throws -> [Delivery] {
-        let arrivals = Arrivals(expected.map(\.attributes.id))
+        let arrivals = Arrivals(expected.map(\.attributes.id), repeats: repeats.map(\.attributes.id))
         try await readTogether(subscriptions, arrivals: arrivals, atMost: limit) { deliveries in
             deliveries.map { Settlement($0.id, deciding($0)) }
         }
