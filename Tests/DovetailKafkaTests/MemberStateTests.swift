@@ -122,6 +122,7 @@ struct MemberStateTests {
         }
         member.acknowledge(delivery)
         #expect(positions(member.state.takePositions(of: member.state.partitions)) == ["0@1"])
+        member.state.remove(member.state.partitions)
         member.state.assign([other])
         #expect(member.state.partitions.isEmpty)
     }

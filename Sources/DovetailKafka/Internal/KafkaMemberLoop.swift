@@ -357,9 +357,9 @@
                 // Nothing is handed out any more, so what comes meanwhile is left to others.
                 if let message = rd_kafka_consume_queue(member.messages.raw, 10) { rd_kafka_message_destroy(message) }
             }
-            let partitions = member.state.withLock { $0.partitions }
-            commitLast(of: partitions)
-            drop(partitions, .revoked)
+            let rest = member.state.withLock { $0.partitions }
+            commitLast(of: rest)
+            drop(rest, .revoked)
             guard let queue = rd_kafka_queue_new(client) else { return }
             defer { rd_kafka_queue_destroy(queue) }
             // The group must be left while partitions are still to be given away, or it would wait for that.
