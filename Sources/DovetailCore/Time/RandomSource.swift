@@ -44,21 +44,6 @@ public struct RandomSourceGenerator: RandomNumberGenerator, Sendable {
     }
 }
 
-/// The random numbers of the machine.
-public struct SystemRandom: RandomSource {
-    /// Creates the source.
-    public init() {}
-
-    /// Draws 64 random bits.
-    ///
-    /// - Returns: The bits.
-    public func next() -> UInt64 {
-        // The one place in the library that draws from the machine.
-        var generator = SystemRandomNumberGenerator()
-        return generator.next()
-    }
-}
-
 /// Random numbers that are the same for the same seed.
 ///
 /// The generator is SplitMix64 (Steele, Lea and Flood, *Fast splittable pseudorandom number generators*, 2014).
