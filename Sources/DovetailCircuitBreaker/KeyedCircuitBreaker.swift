@@ -90,6 +90,8 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     ///
     /// - Parameter key: The key.
     /// - Returns: The breaker, a new one if there was none; one that lets everything through if there is no room for it.
+    @specialized(where Key == String)
+    @specialized(where Key == Int)
     public func breaker(for key: Key) -> CircuitBreaker {
         let shard = shard(for: key)
         if let breaker = shard.find(key) { return breaker }
