@@ -120,13 +120,12 @@ struct Lasting {
             #if Kafka
                 // After six seconds, the least that brokers allow, a member that was killed is taken for dead, and the others
                 // do not wait longer for it to take part when the partitions are dealt out anew.
-                var settings = [
+                let settings = [
                     "session.timeout.ms": "6000", "max.poll.interval.ms": "6000", "heartbeat.interval.ms": "500",
                 ]
-                settings["group.instance.id"] = options.member
                 let kafka = try KafkaTransport(
-                    address, topics: .onDemand(partitions: 6), handoverTime: .seconds(2), options: settings
-                )
+                    address, topics: .onDemand(partitions: 6), instance: options.member, handoverTime: .seconds(2),
+                    options: settings)
                 let result: Result<Visitor.Result, any Error>
                 do {
                     try await reach(kafka)

@@ -46,6 +46,7 @@
                 settings: [
                     ("enable.idempotence", "true"),
                     ("acks", "all"),
+                    ("statistics.interval.ms", settings.statisticsMilliseconds(runtime)),
                     ("message.timeout.ms", "\(settings.publishTimeout.milliseconds)"),
                     ("message.max.bytes", "\(settings.mostMessageBytes + frame)"),
                     // The partition of a key is the one that clients in Java choose.
@@ -167,6 +168,8 @@
         }
 
         private func poll(_ milliseconds: Int32) {
+            defer { for report in handle.reports.take() { report.tell(runtime.instrument, group: nil) } }
+            // What comes by callbacks is no event, and comes within the call.
             guard let event = rd_kafka_queue_poll(queue.raw, milliseconds) else { return }
             defer { rd_kafka_event_destroy(event) }
             switch rd_kafka_event_type(event) {
@@ -177,11 +180,11 @@
                 let text = rd_kafka_event_error_string(event).map { String(cString: $0) } ?? ""
                 handle.reports.add(.trouble(code, text))
                 lookForFailure()
+            case RD_KAFKA_EVENT_STATS:
+                if let text = rd_kafka_event_stats(event) {
+                    handle.reports.add(statistics: Bytes(String(cString: text).utf8))
+                }
             default: break
-            }
-            for case .trouble(let code, let text) in handle.reports.take() {
-                runtime.instrument?.record(
-                    KafkaTroubled(group: nil, code: String(cString: rd_kafka_err2name(code)), message: text))
             }
         }
 
