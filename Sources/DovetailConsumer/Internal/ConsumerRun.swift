@@ -137,8 +137,7 @@ final class ConsumerRun: Sendable {
 
     /// How long to wait before what failed for want of a transport or a database is tried again.
     func troubleDelay(after failures: Int) -> Duration {
-        ExponentialBackoff(from: .milliseconds(100), upTo: .seconds(10), attempts: .max)
-            .delay(after: failures, random: runtime.random)
+        ExponentialBackoff.ofTrouble.delay(after: failures, random: runtime.random)
     }
 
     func report(_ error: any Error, during operation: String) {
@@ -218,4 +217,9 @@ final class ConsumerRun: Sendable {
         case .waiting(let claim): await handle(claim, ticket)
         }
     }
+}
+
+extension ExponentialBackoff {
+    /// How long to wait for a transport, a database or a sink that cannot be reached.
+    static let ofTrouble = ExponentialBackoff(from: .milliseconds(100), upTo: .seconds(10), attempts: .max)
 }
