@@ -67,9 +67,12 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting"]),
     ("DovetailSQLiteTests", ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting"]),
-    ("DovetailPostgreSQLTests", ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting"]),
-    ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailTesting"]),
-    ("DovetailRabbitMQTests", ["Dovetail", "DovetailRabbitMQ", "DovetailTesting"]),
+    (
+        "DovetailPostgreSQLTests",
+        ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting", "TestSupport"]
+    ),
+    ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailRabbitMQ", "DovetailTesting", "TestSupport"]),
+    ("DovetailRabbitMQTests", ["Dovetail", "DovetailRabbitMQ", "DovetailTesting", "TestSupport"]),
     ("ConformanceTests", ["Dovetail", "DovetailTesting"]),
     ("QuickStartTests", ["Dovetail", "DovetailTesting"]),
 ]
@@ -124,6 +127,8 @@ let package = Package(
                     .map { .target(name: $0.library, condition: .when(traits: [$0.trait])) }
             )
         }
+        // What the tests of several adapters share: trouble with connections, and a load to have it under.
+        + [.target(name: "TestSupport", dependencies: ["DovetailCore"], path: "Tests/Support")]
         // What the examples share: command lines and the texts they print.
         + [.target(name: "ExampleSupport", path: "Examples/Support")]
         + examples.map { example in
