@@ -129,6 +129,15 @@ let package = Package(
         }
         // What the tests of several adapters share: trouble with connections, and a load to have it under.
         + [.target(name: "TestSupport", dependencies: ["DovetailCore"], path: "Tests/Support")]
+        // What is killed under the load of a broker, see Tests/Crashes/brokers.
+        + [
+            .executableTarget(
+                name: "BrokerLoad",
+                dependencies: [
+                    "Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailKafka", "DovetailRabbitMQ", "ExampleSupport",
+                ],
+                path: "Tests/Crashes/BrokerLoad")
+        ]
         // What the examples share: command lines and the texts they print.
         + [.target(name: "ExampleSupport", path: "Examples/Support")]
         + examples.map { example in

@@ -22,12 +22,12 @@ class Failed(Exception):
 class Member:
     """One process that is started, killed and started again."""
 
-    def __init__(self, name, command, folder, variable):
+    def __init__(self, name, command, folder, variable=None):
         self.name = name
         self.command = command
         self.points_file = os.path.join(folder, f"points-{name}")
         self.output_file = os.path.join(folder, f"output-{name}")
-        self.environment = {**os.environ, variable: self.points_file}
+        self.environment = {**os.environ, variable: self.points_file} if variable else None
         self.process = None
         self.lives = 0
 
@@ -131,6 +131,15 @@ class Driver:
             return False
         for name in member.kill():
             self.hits[name] = self.hits.get(name, 0) + 1
+        self.kills += 1
+        return True
+
+    def kill_at_random(self, member, longest_life):
+        """Lets a member work for a moment and kills it, wherever it stands. False if it ended by itself first."""
+        time.sleep(self.random.random() * longest_life)
+        if member.ended() is not None:
+            return False
+        member.kill()
         self.kills += 1
         return True
 
