@@ -171,6 +171,6 @@ extension SagaWorkshop {
 extension Error {
     /// The text for a person, redacted.
     fileprivate func message(_ runtime: Runtime) -> String {
-        runtime.redacted((self as? SagaError)?.description ?? String(describing: self), of: nil)
+        FailureDetail(self, of: nil, runtime: runtime).message
     }
 }
