@@ -112,7 +112,9 @@ extension SagaHistory {
         guard !names.isEmpty else { return "" }
         let items = names.map { name in
             let kind = last[name] ?? .stepStarted
-            return "<li class=\"\(Self.color(kind))\">\(HTML.text(name)) <span>\(Self.words(kind))</span></li>\n"
+            // That it is a step is said by where it stands.
+            let word = Self.words(kind).trimmingPrefix("step ")
+            return "<li class=\"\(Self.color(kind))\">\(HTML.text(name)) <span>\(word)</span></li>\n"
         }
         return "<ul>\n\(items.joined())</ul>\n"
     }
