@@ -60,14 +60,20 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailReplicaTests", ["DovetailReplica", "DovetailConsumer", "DovetailTesting"]),
     (
         "DovetailSagaTests",
-        ["DovetailSaga", "DovetailConsumer", "DovetailOutbox", "DovetailSimulation", "DovetailTesting"]
+        [
+            "DovetailSaga", "DovetailConsumer", "DovetailOutbox", "DovetailSimulation", "DovetailTesting",
+            "SagaScenarios",
+        ]
     ),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting"]),
-    ("DovetailSQLiteTests", ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting"]),
-    ("DovetailPostgreSQLTests", ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting"]),
+    ("DovetailSQLiteTests", ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting", "SagaScenarios"]),
+    (
+        "DovetailPostgreSQLTests",
+        ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting", "SagaScenarios"]
+    ),
     ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailTesting"]),
     ("DovetailRabbitMQTests", ["Dovetail", "DovetailRabbitMQ", "DovetailTesting"]),
     ("ConformanceTests", ["Dovetail", "DovetailTesting"]),
@@ -89,7 +95,12 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     ("DeadLetterDesk", ["Dovetail", "DovetailSQL", "DovetailSQLite", "ExampleSupport"], []),
     ("StreamingFallback", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
     ("CheckoutChoreography", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
-    ("TripSaga", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "ExampleSupport"], []),
+    (
+        "TripSaga",
+        [
+            "Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailPostgreSQL", "ExampleSupport",
+        ], []
+    ),
 ]
 
 let package = Package(
@@ -124,6 +135,15 @@ let package = Package(
                     .map { .target(name: $0.library, condition: .when(traits: [$0.trait])) }
             )
         }
+        // What the tests of engines on each database share.
+        + [
+            .target(
+                name: "SagaScenarios",
+                dependencies: [
+                    "DovetailCore", "DovetailConsumer", "DovetailIdempotency", "DovetailOutbox", "DovetailSaga",
+                    "DovetailSimulation",
+                ], path: "Tests/SagaScenarios")
+        ]
         // What the examples share: command lines and the texts they print.
         + [.target(name: "ExampleSupport", path: "Examples/Support")]
         + examples.map { example in

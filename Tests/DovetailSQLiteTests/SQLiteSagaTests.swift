@@ -7,6 +7,7 @@
     import DovetailSaga
     import DovetailSQLite
     import DovetailTesting
+    import SagaScenarios
     import Synchronization
     import Testing
 
@@ -96,6 +97,17 @@
                 try await body()
                 group.cancelAll()
                 while try await group.next() != nil {}
+            }
+        }
+
+        @Test("Engines on a file keep what they promise", arguments: SagaScenario.allCases)
+        func scenario(_ scenario: SagaScenario) async throws {
+            let folder = try TemporaryFolder()
+            try await scenario.play { runtime in
+                let settings = SQLSettings(runtime: runtime)
+                return (
+                    SQLiteDatabase(folder.file(), settings: settings), SQLiteDatabase(folder.file(), settings: settings)
+                )
             }
         }
 
