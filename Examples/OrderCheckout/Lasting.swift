@@ -6,6 +6,7 @@ import DovetailPostgreSQL
 import DovetailRabbitMQ
 import DovetailSQL
 import DovetailSQLite
+import ExampleSupport
 import Foundation
 
 /// Something that is done on premises of whatever kind.

@@ -8,15 +8,6 @@ struct Options {
         case outbox, idempotency, retry, fencing
     }
 
-    /// Where the rows are kept.
-    enum DatabaseChoice: Equatable {
-        case memory
-        /// Files beside this one, one for each service.
-        case sqlite(String)
-        /// Tables of their own for each service, in the database with this address.
-        case postgresql(String)
-    }
-
     /// What carries the messages.
     enum TransportChoice: Equatable {
         /// Memory; with SQLite or PostgreSQL, beside the others, so that it survives with them.
@@ -40,6 +31,7 @@ struct Options {
     var seed: UInt64 = 1
     var workers = 8
     var without: Set<Protection> = []
+    /// Where the rows are kept: files beside the one that is named, or tables of their own, for each service.
     var database = DatabaseChoice.memory
     var transport = TransportChoice.local
     var resume = false
@@ -65,7 +57,7 @@ struct Options {
             case "--seed": seed = try reader.number(from: 0)
             case "--workers": workers = try reader.number(from: 1)
             case "--without": without.formUnion(try reader.choices())
-            case "--database": database = try databaseChoice(reader.value())
+            case "--database": database = try DatabaseChoice(reader.value())
             case "--transport": transport = try transportChoice(reader.value())
             case "--lease": lease = try reader.fraction(in: 0.1...3600, as: "a number of seconds")
             case "--service": services = (services ?? []).union(try reader.choices("and"))
@@ -144,15 +136,6 @@ struct Options {
         EXIT STATUS: 0 the books balance, 1 they do not, 64 bad usage, 66 no such file, 69 something it needs is not there,
         70 the run was given up.
         """
-}
-
-private func databaseChoice(_ text: String) throws(UsageError) -> Options.DatabaseChoice {
-    if text == "memory" { return .memory }
-    if text.hasPrefix("postgresql://") || text.hasPrefix("postgres://") { return .postgresql(text) }
-    guard text.hasPrefix("sqlite:"), text.count > 7 else {
-        throw UsageError("--database takes sqlite:FILE or postgresql://USER@HOST/NAME, not '\(text)'.")
-    }
-    return .sqlite(String(text.dropFirst(7)))
 }
 
 private func transportChoice(_ text: String) throws(UsageError) -> Options.TransportChoice {
