@@ -285,29 +285,6 @@ extension SagaStoreProbe {
         try probe.require(found == nil, "A saga is there that was forgotten.")
         try await claim(exactly: [], "What is due")
         try probe.require(try await history(of: "1").map(\.number), is: [1], "The history of a saga that was forgotten")
-        try await endAndForget((1...20).map { SagaID("race \($0)") })
-    }
-
-    /// Sagas end while sweeps look for those that have: none is lost, and none forgotten twice.
-    private func endAndForget(_ ids: [SagaID]) async throws {
-        try await add(ids)
-        let rows = try await claim(exactly: ids, "What is due")
-        let now = try await now()
-        let swept = Shared(0)
-        try await probe.together(
-            "Ends and sweeps at the same time",
-            rows.map { row in
-                {
-                    var row = row
-                    (row.status, row.changed) = (.completed, now)
-                    try await saved(SagaChange(row: row), "The end of '\(row.id)'")
-                    let count = try await store.sweep(olderThan: .zero, limit: 3)
-                    swept.withLock { $0 += count }
-                }
-            })
-        try await probe.waitForSpan()
-        let rest = try await store.sweep(olderThan: .zero, limit: ids.count)
-        try probe.require(swept.withLock { $0 } + rest, is: ids.count, "How many sagas were forgotten")
     }
 
     func statisticsCount() async throws {
