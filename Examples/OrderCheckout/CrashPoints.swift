@@ -10,7 +10,7 @@ import Synchronization
 /// there now, as a little-endian integer of 64 bits.
 final class CrashPoints: Sendable {
     enum Point: Int, CaseIterable {
-        /// The relay has claimed the row, and the bus has not answered.
+        /// The relay has claimed the row, or read it from the log, and the bus has not answered.
         case claimed
         /// The bus has the message, and the row does not say so yet.
         case publishedUnmarked
@@ -109,10 +109,13 @@ extension CrashPoints: Instrument {
 struct WatchedBus<Inner: Transport>: Transport {
     let inner: Inner
     let points: CrashPoints?
+    /// Whether what comes here was claimed by nobody, and so told by nobody.
+    let isFromLog: Bool
 
     var capabilities: TransportCapabilities { inner.capabilities }
 
     func publish(_ envelopes: [Envelope<Bytes>]) async throws -> [PublishResult] {
+        if isFromLog { points?.enter(.claimed, envelopes.count) }
         let results = try await inner.publish(envelopes)
         if let points {
             points.enter(.publishedUnmarked, results.count { if case .published = $0 { true } else { false } })

@@ -13,6 +13,13 @@ protocol PremisesVisitor<Result>: Sendable {
     associatedtype Result: Sendable
 
     func visit<DB: ShopDatabase, Bus: BacklogReportingTransport>(_ premises: Premises<DB, Bus>) async throws -> Result
+
+    /// Whether nobody will go on with what this has done.
+    func isEnd(_ result: Result) -> Bool
+}
+
+extension PremisesVisitor {
+    func isEnd(_ result: Result) -> Bool { false }
 }
 
 /// Premises that outlive the process, or reach beyond it: databases in files or on a server, a bus beside them or a broker.
@@ -38,27 +45,43 @@ struct Lasting {
         ) async throws -> Visitor.Result {
             // One server is enough for an example. In earnest each service has a database of its own.
             let configuration = PostgresConfiguration(mostConnections: options.workers + 4, longestWait: .seconds(10))
-            let databases = ["order", "payment", "inventory", "bus"].map { (name: String) in
+            func make(_ name: String, _ outbox: PostgresOutbox = .table) -> PostgresDatabase {
                 PostgresDatabase(
-                    address, configuration: configuration, settings: SQLSettings(prefix: "\(name)_", service: name))
+                    address, configuration: configuration, settings: SQLSettings(prefix: "\(name)_", service: name),
+                    outbox: outbox)
             }
+            let outbox: PostgresOutbox = options.relay == .log ? .log : .table
+            let (order, payment) = (make("order", outbox), make("payment", outbox))
+            let (inventory, rows) = (make("inventory", outbox), make("bus"))
+            let shop = ["order": order, "payment": payment, "inventory": inventory]
+            let bus = SQLTransport(
+                in: rows,
+                settings: SQLTransportSettings(lease: .seconds(options.lease), pollInterval: .milliseconds(20)))
+            // Before the outbox can write to the log.
+            let start = make("order")
             let result: Result<Visitor.Result, any Error>
             do {
-                for database in databases { try await database.open() }
-                let bus = SQLTransport(
-                    in: databases[3],
-                    settings: SQLTransportSettings(lease: .seconds(options.lease), pollInterval: .milliseconds(20)))
-                result = .success(
-                    try await withBus(
-                        order: databases[0], payment: databases[1], inventory: databases[2], local: bus,
-                        visitor: visitor))
-            } catch let error as DatabaseError where [.unavailable, .cannotOpen, .foreignSchema].contains(error.code) {
+                try await options.relay.note(in: start)
+                let logs = options.relay == .log ? LogRelays(run: try await runName(in: start)) : nil
+                try await logs?.prepare(shop, bus: bus)
+                for database in [order, payment, inventory, rows] { try await database.open() }
+                let relays: any RelayMaker<PostgresDatabase> =
+                    if let logs { logs } else { TableRelays<PostgresDatabase>() }
+                let done = try await withBus(
+                    order: order, payment: payment, inventory: inventory, local: bus, relays: relays, visitor: visitor)
+                if visitor.isEnd(done) { try await logs?.remove(shop, bus: bus) }
+                result = .success(done)
+            } catch let error as DatabaseError where Self.unusable.contains(error.code) {
                 result = .failure(Unusable(message: error.message))
             } catch {
                 result = .failure(error)
             }
-            for database in databases { await database.close() }
+            for database in [order, payment, inventory, rows, start] { await database.close() }
             return try result.get()
+        }
+
+        private static var unusable: Set<DatabaseError.Code> {
+            [.unavailable, .cannotOpen, .foreignSchema, .unsupported, .logLost, .readOnlyDatabase]
         }
     #else
         private func openServer<Visitor: PremisesVisitor>(
@@ -109,11 +132,13 @@ struct Lasting {
 
     /// Opens the bus and hands all over; the one beside the databases unless another was named.
     private func withBus<DB: ShopDatabase, Local: BacklogReportingTransport, Visitor: PremisesVisitor>(
-        order: DB, payment: DB, inventory: DB, local: Local, visitor: Visitor
+        order: DB, payment: DB, inventory: DB, local: Local, relays: any RelayMaker<DB> = TableRelays<DB>(),
+        visitor: Visitor
     ) async throws -> Visitor.Result {
         func visit(_ bus: some BacklogReportingTransport) async throws -> Visitor.Result {
             try await visitor.visit(
-                Premises(bus: bus, order: order, payment: payment, inventory: inventory, isLasting: true))
+                Premises(
+                    bus: bus, order: order, payment: payment, inventory: inventory, relays: relays, isLasting: true))
         }
         switch options.transport {
         case .kafka(let address):
@@ -225,6 +250,8 @@ struct WholeRun: PremisesVisitor {
     {
         try await watched(premises, options, bookkeeper, telling: onProgress) { shop in try await shop.run(file) }
     }
+
+    func isEnd(_ result: Outcome) -> Bool { result.audit.isClean }
 }
 
 /// Some of the services, beside a whole run or a tour on the same premises.
@@ -233,7 +260,11 @@ struct MemberRun: PremisesVisitor {
     let services: Set<Options.ServiceName>
 
     func visit<DB: ShopDatabase, Bus: BacklogReportingTransport>(_ premises: Premises<DB, Bus>) async throws {
-        try await watched(premises, options, Bookkeeper()) { shop in try await shop.runServices(services) }
+        do {
+            try await watched(premises, options, Bookkeeper()) { shop in try await shop.runServices(services) }
+        } catch let error as DatabaseError where error.code == .closed && options.relay == .log {
+            // The run beside which this works has ended, and has taken its slots back.
+        }
     }
 }
 
@@ -249,8 +280,9 @@ private func watched<DB: ShopDatabase, Bus: Transport, Result>(
     let shop = Shop(
         options: options, bookkeeper: bookkeeper,
         premises: Premises(
-            bus: WatchedBus(inner: premises.bus, points: points), order: premises.order, payment: premises.payment,
-            inventory: premises.inventory, isLasting: premises.isLasting
+            bus: WatchedBus(inner: premises.bus, points: points, isFromLog: options.relay == .log),
+            order: premises.order, payment: premises.payment, inventory: premises.inventory, relays: premises.relays,
+            isLasting: premises.isLasting
         ),
         crashPoints: points, onProgress: onProgress
     )

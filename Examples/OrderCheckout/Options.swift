@@ -30,6 +30,14 @@ struct Options {
         case order, payment, inventory
     }
 
+    /// How what an outbox has written gets to the bus.
+    enum RelayChoice: String, CaseIterable {
+        /// From a table, which is polled.
+        case table
+        /// From the log of a PostgreSQL server.
+        case log
+    }
+
     /// The file of orders; `nil` for the one that comes with the example, `-` for standard input.
     var orders: String?
     var duplicate = 0.1
@@ -42,6 +50,7 @@ struct Options {
     var without: Set<Protection> = []
     var database = DatabaseChoice.memory
     var transport = TransportChoice.local
+    var relay = RelayChoice.table
     var resume = false
     /// How long what a process has claimed is its own, in case it ends without a word.
     var lease = 2.0
@@ -67,6 +76,7 @@ struct Options {
             case "--without": without.formUnion(try reader.choices())
             case "--database": database = try databaseChoice(reader.value())
             case "--transport": transport = try transportChoice(reader.value())
+            case "--relay": relay = try reader.choice()
             case "--lease": lease = try reader.fraction(in: 0.1...3600, as: "a number of seconds")
             case "--service": services = (services ?? []).union(try reader.choices("and"))
             case "--member": member = try reader.value()
@@ -89,6 +99,14 @@ struct Options {
                 throw UsageError("--resume needs --database: what was in memory ended with the process.")
             }
             if services != nil { throw UsageError("--service needs --database, which processes can share.") }
+        }
+        if relay == .log {
+            guard case .postgresql = database else {
+                throw UsageError("--relay log needs --database postgresql://…, whose log it reads.")
+            }
+            if without.contains(.outbox) {
+                throw UsageError("--relay log and --without outbox exclude each other: it is the outbox that it relays.")
+            }
         }
         if services != nil, tour { throw UsageError("--service and --tour exclude each other.") }
         if tour, json { throw UsageError("--tour and --json exclude each other.") }
@@ -131,6 +149,10 @@ struct Options {
                                 the bus (--duplicate, --drop, --reorder) are those of the bus in memory only.
           --transport rabbitmq:HOST:PORT  Sends them through RabbitMQ; also rabbitmq://USER:PASSWORD@HOST:PORT/VHOST. Needs
                                 'swift run --traits RabbitMQ'.
+          --relay log           Has the outboxes write to the log of the PostgreSQL server, and publishes from there in the order
+                                of commits. The server needs 'wal_level = logical', the user the right to replicate. Each
+                                service has a replication slot, for which the server keeps its log; the run takes the slots
+                                back when its books balance. Until then --resume needs --relay log too.
           --resume              Goes on where an earlier run on the same files was cut off.
           --lease SECONDS       After what time others take over what a process that ended had claimed. (default: 2)
           --service NAMES       Runs only these services, as another member beside a run on the same files, until

@@ -6,6 +6,28 @@ import Synchronization
 /// What a database must offer for a service of this shop.
 typealias ShopDatabase = TableDatabase & OutboxDatabase & IdempotencyDatabase & WaitingRoomDatabase & DeadLetterDatabase
 
+/// Makes the relay that publishes what the outbox of a service has written.
+protocol RelayMaker<DB>: Sendable {
+    associatedtype DB: ShopDatabase
+
+    func makeRelay(of service: String, from database: DB, to bus: some Transport, _ pace: RelayPace) -> any Service
+}
+
+/// How fast a relay works.
+struct RelayPace: Sendable {
+    let pollInterval: Duration
+    let lease: Duration
+    let retry: any RetryPolicy
+}
+
+/// Relays that read the table of an outbox.
+struct TableRelays<DB: ShopDatabase>: RelayMaker {
+    func makeRelay(of service: String, from database: DB, to bus: some Transport, _ pace: RelayPace) -> any Service {
+        let settings = OutboxRelaySettings(pollInterval: pace.pollInterval, lease: pace.lease, retry: pace.retry)
+        return OutboxRelay(from: database, to: bus, settings: settings)
+    }
+}
+
 /// The parts that each service of this shop is built from: a database of its own, an outbox with its relay, a consumer.
 ///
 /// A service of your own names these parts directly; here they are gathered in one place so that each protection can be
@@ -14,6 +36,7 @@ struct ServiceParts<DB: ShopDatabase, Bus: Transport>: Sendable {
     let name: String
     let database: DB
     let bus: Bus
+    let relays: any RelayMaker<DB>
     let workers: Int
     let without: Set<Options.Protection>
     /// After what time others take over what this process has claimed.
@@ -162,10 +185,8 @@ struct ServiceParts<DB: ShopDatabase, Bus: Transport>: Sendable {
             .waitingRoom(lease: lease, pollingEvery: pollInterval)
             .waiting(in: database)
             .deadLettering(to: DeadLetterQueue(in: database))
-        let relay = OutboxRelay(
-            from: database, to: bus,
-            settings: OutboxRelaySettings(pollInterval: pollInterval, lease: lease, retry: retries)
-        )
+        let pace = RelayPace(pollInterval: pollInterval, lease: lease, retry: retries)
+        let relay = relays.makeRelay(of: name, from: database, to: bus, pace)
         try await Services(relay, consumer).run()
     }
 

@@ -9,6 +9,7 @@ struct Premises<DB: ShopDatabase, Bus: Transport>: Sendable {
     let order: DB
     let payment: DB
     let inventory: DB
+    var relays: any RelayMaker<DB> = TableRelays<DB>()
     /// Whether they outlive the process, and other processes may use them at the same time.
     var isLasting = false
 }
@@ -92,7 +93,7 @@ struct Shop<DB: ShopDatabase, Bus: Transport>: Sendable {
 
     private func parts(_ name: String, _ database: DB) -> ServiceParts<DB, Bus> {
         ServiceParts(
-            name: name, database: database, bus: premises.bus, workers: options.workers, without: options.without,
+            name: name, database: database, bus: premises.bus, relays: premises.relays, workers: options.workers, without: options.without,
             lease: .seconds(options.lease), pollInterval: premises.isLasting ? .milliseconds(100) : .seconds(1),
             crashPoints: crashPoints, onLoss: { [bookkeeper] _ in bookkeeper.eventLost() }
         )

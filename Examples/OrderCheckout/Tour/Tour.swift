@@ -186,13 +186,19 @@ struct TourRun: PremisesVisitor {
         return try await Tour(shop: shop, arguments: arguments, folder: folder).run(file)
     }
 
+    func isEnd(_ result: TourEnding?) -> Bool { result?.audit.isClean ?? false }
+
     /// What the services must know to work on the same premises.
     private var arguments: [String] {
         var arguments = [
             "--seed", "\(options.seed)", "--decline", "\(options.decline)", "--out-of-stock", "\(options.outOfStock)",
             "--workers", "\(options.workers)", "--lease", "\(options.lease)",
         ]
-        if case .sqlite(let path) = options.database { arguments += ["--database", "sqlite:\(path)"] }
+        switch options.database {
+        case .memory: break
+        case .sqlite(let path): arguments += ["--database", "sqlite:\(path)"]
+        case .postgresql(let address): arguments += ["--database", address, "--relay", options.relay.rawValue]
+        }
         switch options.transport {
         case .local: break
         case .kafka(let address): arguments += ["--transport", "kafka:\(address)"]

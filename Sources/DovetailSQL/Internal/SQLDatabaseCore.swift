@@ -57,7 +57,7 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
             let transaction = transaction(on: connection, isolation: .readCommitted)
             do {
                 try await migration.run(in: transaction)
-                if settings.outboxLog != nil, try await !isLogRead(in: transaction) {
+                if settings.outboxElsewhere?.needsRelay == true, try await !isLogRead(in: transaction) {
                     throw DatabaseError(
                         .unsupported,
                         "The outbox writes to the log, and what it writes would be lost: no relay has been prepared to read it. Call "
