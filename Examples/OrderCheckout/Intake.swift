@@ -19,6 +19,19 @@ struct IntakePosition: Codable, Sendable {
     static func table<DB: TableDatabase>(in database: DB) -> Table<DB, IntakePosition> {
         database.table("intake", of: IntakePosition.self)
     }
+
+    /// How far an earlier run has come; `nil` if there was none.
+    ///
+    /// - Throws: ``Unusable`` if there was one that this one is not told to go on with.
+    static func found<DB: TableDatabase>(in database: DB, _ options: Options) async throws -> IntakePosition? {
+        let last = try await table(in: database).get(key)
+        guard last == nil || options.resume || options.services != nil else {
+            throw Unusable(
+                message:
+                    "the files hold the orders of an earlier run. Add --resume to go on with it, or name other files.")
+        }
+        return last
+    }
 }
 
 /// Takes the orders of a file in, one after the other.

@@ -62,6 +62,8 @@ struct Lasting {
             let result: Result<Visitor.Result, any Error>
             do {
                 try await options.relay.note(in: start)
+                // Nothing is made for a run that is refused.
+                _ = try await IntakePosition.found(in: start, options)
                 let logs = options.relay == .log ? LogRelays(run: try await runName(in: start)) : nil
                 try await logs?.prepare(shop, bus: bus)
                 for database in [order, payment, inventory, rows] { try await database.open() }

@@ -50,7 +50,8 @@ extension Options.RelayChoice {
         }
         guard noted == rawValue else {
             throw Unusable(
-                message: "the earlier run in this database published by --relay \(noted), and what it has left would not be found. "
+                message:
+                    "the earlier run in this database published by --relay \(noted), and what it has left would not be found. "
                     + "Go on with --relay \(noted), or name another database.")
         }
     }

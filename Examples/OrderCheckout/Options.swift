@@ -105,7 +105,8 @@ struct Options {
                 throw UsageError("--relay log needs --database postgresql://…, whose log it reads.")
             }
             if without.contains(.outbox) {
-                throw UsageError("--relay log and --without outbox exclude each other: it is the outbox that it relays.")
+                throw UsageError(
+                    "--relay log and --without outbox exclude each other: it is the outbox that it relays.")
             }
         }
         if services != nil, tour { throw UsageError("--service and --tour exclude each other.") }

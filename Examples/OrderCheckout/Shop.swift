@@ -93,7 +93,8 @@ struct Shop<DB: ShopDatabase, Bus: Transport>: Sendable {
 
     private func parts(_ name: String, _ database: DB) -> ServiceParts<DB, Bus> {
         ServiceParts(
-            name: name, database: database, bus: premises.bus, relays: premises.relays, workers: options.workers, without: options.without,
+            name: name, database: database, bus: premises.bus, relays: premises.relays, workers: options.workers,
+            without: options.without,
             lease: .seconds(options.lease), pollInterval: premises.isLasting ? .milliseconds(100) : .seconds(1),
             crashPoints: crashPoints, onLoss: { [bookkeeper] _ in bookkeeper.eventLost() }
         )
@@ -103,13 +104,8 @@ struct Shop<DB: ShopDatabase, Bus: Transport>: Sendable {
     ///
     /// - Throws: ``Unusable`` if there was one that this one does not go on with.
     func position(in file: String) async throws -> IntakePosition {
-        guard let last = try await IntakePosition.table(in: premises.order).get(IntakePosition.key) else {
+        guard let last = try await IntakePosition.found(in: premises.order, options) else {
             return IntakePosition(file: file, seed: options.seed, line: 0, accepted: 0)
-        }
-        guard options.resume else {
-            throw Unusable(
-                message:
-                    "the files hold the orders of an earlier run. Add --resume to go on with it, or name other files.")
         }
         guard last.file == file, last.seed == options.seed else {
             throw Unusable(

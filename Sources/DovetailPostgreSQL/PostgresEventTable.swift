@@ -125,7 +125,9 @@
             }
             let fixed: Set = ["id", "type", "partitionkey", "specversion", "data"]
             for (column, attribute) in attributes
-            where fixed.contains(attribute) || attribute.isEmpty || !attribute.utf8.allSatisfy(Self.isSmallLetterOrDigit) {
+            where fixed.contains(attribute) || attribute.isEmpty
+                || !attribute.utf8.allSatisfy(Self.isSmallLetterOrDigit)
+            {
                 throw DatabaseError(
                     .unsupported,
                     "The column '\(column)' cannot hold the attribute '\(attribute)'. Name one of CloudEvents by its small letters and "
@@ -143,7 +145,8 @@
         }
 
         private static func isSmallLetterOrDigit(_ byte: UInt8) -> Bool {
-            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
         }
     }
 #endif

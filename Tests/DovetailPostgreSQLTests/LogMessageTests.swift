@@ -82,7 +82,9 @@
         @Test("A server that hands out no messages is refused by name, and which setting or version it lacks is said")
         func serverIsChecked() throws {
             try LogSlot.check(level: "logical", version: 140_000)
-            for (level, version, text) in [("logical", Int64(130_015), "version 13"), ("replica", 150_000, "wal_level")] {
+            for (level, version, text) in [
+                ("logical", Int64(130_015), "version 13"), ("replica", 150_000, "wal_level"),
+            ] {
                 let error = #expect(throws: DatabaseError.self) { try LogSlot.check(level: level, version: version) }
                 #expect(error?.code == .unsupported && error?.message.contains(text) == true)
             }

@@ -25,7 +25,7 @@
 
         var address: String { "postgresql://dovetail@127.0.0.1:\(port)/dovetail" }
 
-        /// - Parameter options: Options of the server itself, such as `-c wal_level=replica`.
+        /// Starts it with options of the server itself, such as `-c wal_level=replica`.
         func start(_ options: String = "") async throws {
             // The processes of a server that was killed hold its memory until they have noticed.
             for _ in 0..<50 {
@@ -44,6 +44,11 @@
             let text = try String(contentsOf: folder.appendingPathComponent("postgresql/pid"), encoding: .utf8)
             let pid = try #require(text.split(separator: " ").first.flatMap { Int32($0) })
             #expect(Foundation.kill(pid, SIGKILL) == 0)
+        }
+
+        /// What it has said.
+        func log() throws -> String {
+            try String(contentsOf: folder.appendingPathComponent("postgresql/log"), encoding: .utf8)
         }
 
         /// Ends it and deletes its data.
@@ -102,10 +107,16 @@
                 ])
         }
 
-        private func run(_ program: String, _ arguments: [String], _ environment: [String: String]) async throws -> Int32 {
+        private func run(_ program: String, _ arguments: [String], _ environment: [String: String]) async throws
+            -> Int32
+        {
             let process = Process()
-            process.executableURL = URL(fileURLWithPath: program)
-            process.arguments = arguments
+            process.executableURL = URL(fileURLWithPath: "/bin/bash")
+            // What is open here would be open in the server as well, and as long as it is the script is not taken to have ended.
+            let alone = """
+                for file in /proc/$$/fd/*; do file=${file##*/}; [ "$file" -le 2 ] || eval "exec $file>&-"; done; exec "$@"
+                """
+            process.arguments = ["-c", alone, "bash", program] + arguments
             process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
             process.standardInput = FileHandle.nullDevice
             process.standardOutput = FileHandle.nullDevice

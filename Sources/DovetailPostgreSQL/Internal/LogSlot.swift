@@ -16,6 +16,7 @@
         /// - Parameters:
         ///   - acceptingLoss: Whether to go on although the log was lost.
         ///   - isMaking: Whether to begin if nothing was made yet, or was taken back since.
+        /// - Throws: `DatabaseError`, as ``PostgresLogRelay/prepare(acceptingLoss:)`` does; with `closed` if it was taken back.
         func prepare(acceptingLoss: Bool, isMaking: Bool = true) async throws {
             try validateName()
             let timeline = try await checkServer()
@@ -259,7 +260,8 @@
                 WHERE slot_name = \(name) AND active_pid IS NOT NULL
                 """)
             guard readers.isEmpty else {
-                throw DatabaseError(.locked, "Another relay reads the slot '\(name)'. It is being disconnected; try again.")
+                throw DatabaseError(
+                    .locked, "Another relay reads the slot '\(name)'. It is being disconnected; try again.")
             }
             do {
                 try await change("SELECT pg_drop_replication_slot(\(name))")
