@@ -106,7 +106,7 @@ struct Intake<DB: ShopDatabase, Bus: Transport>: Sendable {
         do {
             var next = position
             next.accepted += 1
-            try await service.place(order, position: next)
+            try await untilDone { [next] in try await service.place(order, position: next) }
             position = next
         } catch let error as DatabaseError where error.code == .versionConflict {
             let reason = "the order '\(order.orderID)' was seen before"
@@ -118,9 +118,23 @@ struct Intake<DB: ShopDatabase, Bus: Transport>: Sendable {
         _ file: String, _ number: Int, _ text: [UInt8], _ reason: String, _ position: IntakePosition
     ) async throws {
         FileHandle.standardError.write(Data("\(file):\(number): \(reason)\n".utf8))
-        try await service.keep(
-            RejectedLine(file: file, line: number, reason: reason, bytes: text), position: position
-        )
+        let line = RejectedLine(file: file, line: number, reason: reason, bytes: text)
+        try await untilDone { try await service.keep(line, position: position) }
+    }
+
+    /// Tries again what was surely not done because others got in the way, as whoever has an order to place would.
+    private func untilDone(_ body: () async throws -> Void) async throws {
+        let backoff = ExponentialBackoff(from: .milliseconds(50), upTo: .seconds(2), jitter: .half, attempts: 20)
+        let runtime = Runtime.current
+        for attempt in 1... {
+            do {
+                return try await body()
+            } catch let error as DatabaseError
+                where [.serializationFailure, .deadlock].contains(error.code) && attempt < backoff.attempts
+            {
+                try await runtime.time.sleep(for: backoff.delay(after: attempt, random: runtime.random))
+            }
+        }
     }
 
     /// Holds the next orders back while too many are under way and orders still end.

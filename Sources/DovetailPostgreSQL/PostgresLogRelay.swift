@@ -106,13 +106,16 @@
             var failures = 0
             // What is taken back while this runs is not made again.
             var isPrepared = false
+            var published = LogPosition.zero
             while true {
                 try Task.checkCancellation()
                 do {
                     try await database.open()
                     try await logSlot.prepare(acceptingLoss: false, isMaking: !isPrepared)
                     isPrepared = true
-                    try await LogRelayRun(self, runtime: runtime).run { failures = 0 }
+                    try await LogRelayRun(self, runtime: runtime).run(from: published) { end in
+                        (failures, published) = (0, end)
+                    }
                 } catch let error as DatabaseError where error.code == .logLost {
                     // It may have been taken back a moment ago, which is another matter.
                     try await logSlot.prepare(acceptingLoss: false, isMaking: false)

@@ -74,19 +74,24 @@
         let relay: PostgresLogRelay<Sink>
         let sink: Sink
 
-        init(
-            _ address: String = Way.direct.address, prefix: String,
-            configuration: PostgresConfiguration = PostgresConfiguration(), outbox: PostgresOutbox = .log,
-            reading table: PostgresEventTable? = nil, directly other: String? = nil,
-            deadLetters: (any DeadLetterSink)? = nil,
-            settings: PostgresLogRelaySettings = PostgresLogRelaySettings(
-                retry: .constant(.milliseconds(5), attempts: 3))
-        ) {
+        struct Options: Sendable {
+            var configuration = PostgresConfiguration()
+            var outbox = PostgresOutbox.log
+            var table: PostgresEventTable?
+            /// Where the log is read, if elsewhere.
+            var logAddress: String?
+            var deadLetters: (any DeadLetterSink)?
+            var settings = PostgresLogRelaySettings(retry: .constant(.milliseconds(5), attempts: 3))
+        }
+
+        init(_ address: String = Way.direct.address, prefix: String, _ options: Options = Options()) {
             database = PostgresDatabase(
-                address, configuration: configuration, settings: SQLSettings(prefix: prefix), outbox: outbox)
+                address, configuration: options.configuration, settings: SQLSettings(prefix: prefix),
+                outbox: options.outbox)
             sink = Sink()
             relay = PostgresLogRelay(
-                from: database, to: sink, reading: table, directly: other, deadLetters: deadLetters, settings: settings)
+                from: database, to: sink, reading: options.table, directly: options.logAddress,
+                deadLetters: options.deadLetters, settings: options.settings)
         }
 
         /// What its tables begin with.
@@ -127,7 +132,9 @@
                 }
                 let first = await group.next() ?? nil
                 group.cancelAll()
-                if !(first is DatabaseError) { Issue.record("The relay has not ended by name: \(String(describing: first))") }
+                if !(first is DatabaseError) {
+                    Issue.record("The relay has not ended by name: \(String(describing: first))")
+                }
                 return first as? DatabaseError
             }
         }
@@ -145,6 +152,11 @@
         @discardableResult
         func ask(_ sql: SQL) async throws -> [SQLRow] {
             try await relay.database.withTransaction(isolation: .readCommitted) { tx in try await tx.query(sql) }
+        }
+
+        /// Writes more than 100,000 bytes to the log that are nobody's business.
+        func fillLog() async throws {
+            try await ask("SELECT pg_logical_emit_message(true, 'filler', repeat('x', 120000))")
         }
 
         /// Cuts off whoever reads the slot.
@@ -186,11 +198,11 @@
 
     /// Makes a shop, prepares its relay, and takes both away afterwards.
     func withLog(
-        _ make: (_ prefix: String) throws -> LogShop = { LogShop(prefix: $0) }, isPrepared: Bool = true,
+        _ options: LogShop.Options = LogShop.Options(), isPrepared: Bool = true,
         _ body: (LogShop) async throws -> Void
     ) async throws {
         try await withTables { prefix in
-            let shop = try make(prefix)
+            let shop = LogShop(prefix: prefix, options)
             let result: Result<Void, any Error>
             do {
                 if isPrepared { try await shop.relay.prepare() }

@@ -14,20 +14,22 @@
     struct PostgresEventTableTests {
         private static let further = [
             "traceparent": "traceparent", "happened_at": "time", "origin": "source", "headers": "dovetailheaders",
-            "conversation": "correlationid", "shape": "messageversion", "media": "datacontenttype", "weather": "weather",
+            "conversation": "correlationid", "shape": "messageversion", "media": "datacontenttype",
+            "weather": "weather",
         ]
 
-        /// A table as others have one, read by a relay.
+        /// A table as others have one, read by a relay; and written by the outbox, if it is said whether that keeps rows.
         private func withTable(
             payload: String = "JSONB", further: Bool = true, isPartitioned: Bool = false,
-            outbox: (PostgresEventTable) -> PostgresOutbox = { _ in .log }, isPrepared: Bool = true,
+            keeping isKeeping: Bool? = nil, isPrepared: Bool = true,
             _ body: (LogShop, PostgresEventTable) async throws -> Void
         ) async throws {
             try await withTables { prefix in
                 let table = PostgresEventTable(
                     "public.\(prefix)events", payloadColumn: payload == "BYTEA" ? .bytes : .text,
                     attributes: further ? Self.further : [:], topicPrefix: "outbox.event.", source: "/legacy")
-                let shop = LogShop(prefix: prefix, outbox: outbox(table), reading: table)
+                let outbox = isKeeping.map { PostgresOutbox.rows(in: table, keeping: $0) } ?? .log
+                let shop = LogShop(prefix: prefix, LogShop.Options(outbox: outbox, table: table))
                 let result: Result<Void, any Error>
                 do {
                     try await shop.relay.database.open()
@@ -75,7 +77,8 @@
                 // The least that there must be, removed at once, as is usual.
                 try await shop.relay.database.withTransaction { tx in
                     try await tx.execute(
-                        "INSERT INTO \(name) (id, aggregatetype, aggregateid, type) VALUES (\(id(2)), 'order', 'order-7', 'OrderPaid')")
+                        "INSERT INTO \(name) (id, aggregatetype, aggregateid, type) VALUES (\(id(2)), 'order', 'order-7', 'OrderPaid')"
+                    )
                     try await tx.execute("DELETE FROM \(name) WHERE id = CAST(\(id(2)) AS UUID)")
                 }
                 try await shop.run { shop.sink.ids.count >= 2 }
@@ -88,19 +91,23 @@
                 #expect(attributes.trace?.traceParent.text == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
                 #expect(attributes.time?.rfc3339 == "2026-01-02T01:04:05.678Z")
                 #expect(attributes.headers["a"] == "b" && attributes.correlationID == "c-1")
-                #expect(attributes.extensions["weather"] == .string("fine") && attributes.contentType == "application/json")
+                #expect(
+                    attributes.extensions["weather"] == .string("fine") && attributes.contentType == "application/json")
                 #expect(bare.source == "/legacy" && bare.version == 1 && bare.topic == "outbox.event.order")
                 #expect(shop.sink.arrived[1].payload.isEmpty)
             }
         }
 
-        @Test("Rows and messages come in the order of commits; changes, roll-backs and other tables are nobody's business")
+        @Test(
+            "Rows and messages come in the order of commits; changes, roll-backs and other tables are nobody's business"
+        )
         func order() async throws {
             try await withTable { shop, table in
                 let name = SQL(raw: table.quotedName)
                 func insert(_ number: Int) async throws {
                     try await shop.ask(
-                        "INSERT INTO \(name) (id, aggregatetype, aggregateid, type) VALUES (\(id(number)), 'a', 'b', 'c')")
+                        "INSERT INTO \(name) (id, aggregatetype, aggregateid, type) VALUES (\(id(number)), 'a', 'b', 'c')"
+                    )
                 }
                 try await insert(1)
                 try await shop.publish(["message"])
@@ -225,7 +232,7 @@
 
         @Test("A message is written as a row of that layout, and comes back as it was", arguments: [false, true])
         func writes(isKeeping: Bool) async throws {
-            try await withTable(outbox: { .rows(in: $0, keeping: isKeeping) }) { shop, table in
+            try await withTable(keeping: isKeeping) { shop, table in
                 try await shop.database.withTransaction { tx in
                     try await shop.database.outboxStore.append([sample], serializing: false, in: tx)
                     let rows = try await tx.query(
@@ -252,14 +259,14 @@
             binary.payload = [0, 255, 92]
             var empty = sample
             empty.payload = []
-            try await withTable(payload: "BYTEA", outbox: { .rows(in: $0) }) { shop, _ in
+            try await withTable(payload: "BYTEA", keeping: false) { shop, _ in
                 try await shop.database.withTransaction { tx in
                     try await shop.database.outboxStore.append([binary, empty], serializing: false, in: tx)
                 }
                 try await shop.run { shop.sink.ids.count == 2 }
                 #expect(shop.sink.arrived.map(\.payload) == [binary.payload, []])
             }
-            try await withTable(outbox: { .rows(in: $0) }) { shop, _ in
+            try await withTable(keeping: false) { shop, _ in
                 let error = await #expect(throws: DatabaseError.self) {
                     try await shop.database.withTransaction { tx in
                         try await shop.database.outboxStore.append([binary], serializing: false, in: tx)

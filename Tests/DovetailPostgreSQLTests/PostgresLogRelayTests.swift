@@ -38,17 +38,19 @@
         @Test("A transaction larger than what is published together comes whole and in order, wherever it is cut off")
         func largeTransaction() async throws {
             let settings = PostgresLogRelaySettings(batchSize: 10, retry: .constant(.milliseconds(5), attempts: 3))
-            try await withLog({ LogShop(prefix: $0, settings: settings) }) { shop in
+            try await withLog(LogShop.Options(settings: settings)) { shop in
                 let (ids, sink) = ((0..<95).map(String.init), shop.sink)
                 // Once, when some of it is published already.
                 let isCut = Shared(false)
                 try await shop.publish(ids)
                 try await shop.publish(["behind"])
                 try await shop.run {
-                    if sink.ids.count >= 30, isCut.change({ isCut in
-                        defer { isCut = true }
-                        return !isCut
-                    }) {
+                    if sink.ids.count >= 30,
+                        isCut.change({ isCut in
+                            defer { isCut = true }
+                            return !isCut
+                        })
+                    {
                         try await shop.cutOffReader()
                     }
                     return sink.ids.contains("behind")
@@ -159,7 +161,7 @@
         func letterBeforePlace() async throws {
             let shared = Shared<LogShop?>(nil)
             let letters = FailingLetters(refusals: 3) { try await shared.value?.confirmed() ?? -1 }
-            try await withLog({ LogShop(prefix: $0, deadLetters: letters) }) { shop in
+            try await withLog(LogShop.Options(deadLetters: letters)) { shop in
                 shared.change { $0 = shop }
                 defer { shared.change { $0 = nil } }
                 shop.sink.refuse { envelope, _ in
@@ -190,7 +192,7 @@
         @Test("While the transport takes nothing at all nobody is to blame, and the relay slows down")
         func slowsDown() async throws {
             let retry = CountingRetry()
-            try await withLog({ LogShop(prefix: $0, settings: PostgresLogRelaySettings(retry: retry)) }) { shop in
+            try await withLog(LogShop.Options(settings: PostgresLogRelaySettings(retry: retry))) { shop in
                 try await shop.publish(["1"])
                 shop.sink.fail(calls: 6)
                 try await shop.run { !shop.sink.ids.isEmpty }
@@ -223,16 +225,11 @@
         @Test("It is told how much log the server keeps, and as an alarm from the number of bytes on that was set")
         func retainedLog() async throws {
             try await withLog { shop in
-                let rows = shop.relay.database.table("rows", of: String.self)
-                for number in 0..<20 {
-                    try await shop.relay.database.withTransaction { tx in
-                        try await rows.put(String(repeating: "x", count: 5000), at: "\(number)", in: tx)
-                    }
-                }
+                try await shop.fillLog()
                 // Nothing is taken, so nothing is let go.
                 shop.sink.refuse { _, _ in TransportError(.unavailable, "away") }
                 try await shop.publish(["1"])
-                for (most, isAlarm) in [(Int64(50_000), true), (1 << 40, false)] {
+                for (most, isAlarm) in [(Int64(100_000), true), (1 << 40, false)] {
                     let gauges = Gauges()
                     let settings = PostgresLogRelaySettings(gaugeInterval: .milliseconds(20), alarmBytes: most)
                     let relay = PostgresLogRelay(from: shop.database, to: shop.sink, settings: settings)
@@ -240,7 +237,7 @@
                         try await shop.run(relay) { gauges.seen.value.count >= 3 }
                     }
                     for gauge in gauges.seen.value {
-                        #expect(gauge.slot == shop.relay.slot && gauge.bytes > 50_000 && gauge.isAlarm == isAlarm)
+                        #expect(gauge.slot == shop.relay.slot && gauge.bytes > 100_000 && gauge.isAlarm == isAlarm)
                     }
                 }
             }
@@ -252,13 +249,8 @@
                 try await shop.publish(["1"])
                 try await shop.run { shop.sink.ids.count == 1 }
                 let start = try await shop.confirmed()
-                let rows = shop.relay.database.table("rows", of: String.self)
-                for number in 0..<50 {
-                    try await shop.relay.database.withTransaction { tx in
-                        try await rows.put(String(repeating: "x", count: 5000), at: "\(number)", in: tx)
-                    }
-                }
-                try await shop.run { try await shop.confirmed() >= start + 50_000 }
+                try await shop.fillLog()
+                try await shop.run { try await shop.confirmed() >= start + 100_000 }
                 #expect(shop.sink.ids == ["1"])
             }
         }

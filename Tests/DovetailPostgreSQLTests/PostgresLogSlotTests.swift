@@ -100,7 +100,9 @@
             }
         }
 
-        @Test("A name that no slot can have is refused", arguments: ["", "Upper", "a-b", "a\"b", String(repeating: "a", count: 64)])
+        @Test(
+            "A name that no slot can have is refused",
+            arguments: ["", "Upper", "a-b", "a\"b", String(repeating: "a", count: 64)])
         func wrongName(_ name: String) async throws {
             try await withDatabase { database in
                 let relay = PostgresLogRelay(from: database, to: Sink(), slot: name)
@@ -109,7 +111,9 @@
             }
         }
 
-        @Test("What was prepared is taken back: a relay that runs ends by name and makes nothing anew, and nothing can be written")
+        @Test(
+            "What was prepared is taken back: a relay that runs ends by name and makes nothing anew, and nothing can be written"
+        )
         func takenBack() async throws {
             try await withLog { shop in
                 let ended = Task { await shop.failure() }

@@ -16,7 +16,7 @@
         func cutConnection() async throws {
             let proxy = try Proxy()
             try proxy.start()
-            try await withLog({ LogShop(prefix: $0, directly: proxy.address) }) { shop in
+            try await withLog(LogShop.Options(logAddress: proxy.address)) { shop in
                 let ids = (0..<300).map(String.init)
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await shop.relay.run() }
@@ -42,8 +42,9 @@
             try await withLog { shop in
                 let impatient = LogShop(
                     prefix: shop.prefix,
-                    configuration: PostgresConfiguration(connectTimeout: .seconds(1), responseTimeout: .seconds(2)),
-                    directly: proxy.address)
+                    LogShop.Options(
+                        configuration: PostgresConfiguration(connectTimeout: .seconds(1), responseTimeout: .seconds(2)),
+                        logAddress: proxy.address))
                 let isPublished = Shared(false)
                 try await shop.publish(["1"])
                 try await impatient.run {
@@ -104,6 +105,41 @@
             }
         }
 
+        @Test(
+            "A server that is to stop need not wait for a transport that takes nothing, and nothing is published twice for that"
+        )
+        func stopsWhileNothingIsTaken() async throws {
+            try await withOwnServer { server in
+                try await server.start()
+                let shop = LogShop(
+                    server.address, prefix: "shop_",
+                    LogShop.Options(
+                        settings: PostgresLogRelaySettings(retry: .constant(.milliseconds(20), attempts: .max))))
+                try await shop.relay.prepare()
+                shop.sink.refuse { _, _ in TransportError(.unavailable, "away") }
+                try await shop.publish(["1", "2"])
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await shop.relay.run() }
+                    try await untilTrue { shop.sink.calls > 0 }
+                    try await server.stop()
+                    // Killed, as a server is that does not stop, it would say nothing.
+                    #expect(try server.log().hasSuffix("database system is shut down\n"))
+                    // What was in hand is published although the server is away, and it is heard of later.
+                    shop.sink.refuse { _, _ in nil }
+                    try await untilTrue { shop.sink.ids.count == 2 }
+                    try await server.start()
+                    try await shop.publish(["3"])
+                    try await untilTrue { shop.sink.ids.contains("3") }
+                    group.cancelAll()
+                    while let ended = await group.nextResult() {
+                        if case .failure(let error) = ended, !(error is CancellationError) { throw error }
+                    }
+                }
+                #expect(shop.sink.ids == ["1", "2", "3"])
+                await shop.close()
+            }
+        }
+
         @Test("A server without a logical log is refused by name, before anything is made")
         func noLogicalLog() async throws {
             try await withOwnServer { server in
@@ -121,8 +157,9 @@
                 try await server.start("-c max_slot_wal_keep_size=1MB")
                 for isReading in [false, true] {
                     let shop = LogShop(
-                        server.address, prefix: "shop\(isReading)_".lowercased(),
-                        settings: PostgresLogRelaySettings(retry: .constant(.milliseconds(20), attempts: .max)))
+                        server.address, prefix: "shop\(isReading)_",
+                        LogShop.Options(
+                            settings: PostgresLogRelaySettings(retry: .constant(.milliseconds(20), attempts: .max))))
                     try await shop.relay.prepare()
                     // Nothing is taken, so nothing is let go.
                     shop.sink.refuse { _, _ in TransportError(.unavailable, "away") }

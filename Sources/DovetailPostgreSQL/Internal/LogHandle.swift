@@ -32,6 +32,8 @@
         /// What stands before messages of the outbox.
         let mark: String
         let table: LogTable?
+        /// What was published by this relay already, whatever the server has heard of it.
+        let start: LogPosition
     }
 
     /// A connection that reads what was committed from a replication slot; used on one thread.
@@ -41,7 +43,7 @@
         private let wait: SocketWait
         private let source: LogSource
         private let patience: Duration
-        private var confirmed = LogPosition.zero
+        private var confirmed: LogPosition
         private var transaction: Int64?
         /// The columns of the table of events, by the number under which its rows come.
         private var columns: [UInt32: [LogMessage.Column]] = [:]
@@ -58,6 +60,7 @@
             self.address = address
             self.wait = wait
             self.source = source
+            confirmed = source.start
             patience = configuration.responseTimeout
             let connection = try PostgresOpening.open(
                 address, within: configuration.connectTimeout, wait: wait, options: [("replication", "database")])
@@ -71,7 +74,7 @@
             // The name is made of letters, digits and underscores, and that of the publication as well.
             try run(
                 """
-                START_REPLICATION SLOT "\(source.slot)" LOGICAL 0/0 \
+                START_REPLICATION SLOT "\(source.slot)" LOGICAL \(source.start) \
                 (proto_version '1', publication_names '\(source.slot)', messages 'true')
                 """, expecting: PGRES_COPY_BOTH)
         }

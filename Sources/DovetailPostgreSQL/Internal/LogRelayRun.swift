@@ -24,9 +24,13 @@
             self.runtime = runtime
         }
 
-        func run(_ onProgress: () -> Void) async throws {
+        /// - Parameters:
+        ///   - start: How far everything was published before.
+        ///   - onProgress: Told how far everything is published now, before the server is.
+        /// - Throws: `DatabaseError` once the connection is lost; `CancellationError`.
+        func run(from start: LogPosition, _ onProgress: (LogPosition) -> Void) async throws {
             let source = LogSource(
-                slot: relay.slot, mark: relay.mark, table: try await relay.logSlot.resolvedTable())
+                slot: relay.slot, mark: relay.mark, table: try await relay.logSlot.resolvedTable(), start: start)
             let connection = try await LogConnection.open(
                 try relay.server, relay.database.pool.configuration, source: source)
             do {
@@ -39,9 +43,11 @@
                         guard !batch.entries.isEmpty || batch.end != nil else { continue }
                         let published = try await publish(batch.entries, staying: connection)
                         // Only now: until here, whoever comes after a crash reads all of it again.
-                        if let end = batch.end { try await connection.confirm(end) }
+                        if let end = batch.end {
+                            onProgress(end)
+                            try await connection.confirm(end)
+                        }
                         for event in published { runtime.instrument?.record(event) }
-                        onProgress()
                     }
                 }
             } catch {
@@ -52,24 +58,33 @@
 
         /// Publishes while the server is told now and then that this reader is still there.
         ///
+        /// While nothing gets through the connection is given up: a server that is to stop waits for its readers.
+        ///
         /// - Returns: What is to be told of those that were published, once their place is confirmed.
         private func publish(
             _ entries: [LogBatch.Entry], staying connection: LogConnection
         ) async throws -> [MessageRelayed] {
             guard !entries.isEmpty else { return [] }
+            let taken = Monitor(0)
             return try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
+                    var last = 0
                     while true {
                         try await SystemTime().sleep(for: .seconds(5))
+                        let now = taken.withLock { $0 }
+                        guard now > last else { return await connection.close() }
+                        last = now
                         try await connection.reply()
                     }
                 }
                 defer { group.cancelAll() }
-                return try await publish(entries)
+                return try await publish(entries) { count in taken.withLock { $0 += count } }
             }
         }
 
-        private func publish(_ entries: [LogBatch.Entry]) async throws -> [MessageRelayed] {
+        private func publish(
+            _ entries: [LogBatch.Entry], telling onTaken: (Int) -> Void
+        ) async throws -> [MessageRelayed] {
             var pending = try await decode(entries)
             var published: [MessageRelayed] = []
             var rounds = 0
@@ -96,6 +111,7 @@
                 if try await !capture(givenUp) {
                     failed = (failed + givenUp.map(\.0)).sorted { $0.place < $1.place }
                 }
+                onTaken(pending.count - failed.count)
                 // Where something gets through, the next try comes soon.
                 rounds = failed.count < pending.count ? 1 : rounds + 1
                 pending = failed
