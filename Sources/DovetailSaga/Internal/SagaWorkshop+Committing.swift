@@ -43,7 +43,8 @@ extension SagaWorkshop {
     }
 
     private func write(_ turn: Turn) async throws -> Written {
-        try await database.withTransaction { tx in
+        // All that may wait for something else is done already.
+        try await database.withGroupedTransaction { tx in
             let store = database.sagaStore
             switch try await store.save(turn.change, in: tx) {
             case .saved(let signals):
