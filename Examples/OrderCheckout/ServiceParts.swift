@@ -20,6 +20,8 @@ struct ServiceParts<DB: ShopDatabase, Bus: Transport>: Sendable {
     let lease: Duration
     /// After what time a message is noticed that another process has written.
     let pollInterval: Duration
+    /// Whether a message that nobody reads yet is kept however long its reader takes to start.
+    let waitsForReaders: Bool
     /// Told of where this process stands, in case it is killed there.
     let crashPoints: CrashPoints?
     /// Told of each event that an unprotected service lost.
@@ -162,9 +164,13 @@ struct ServiceParts<DB: ShopDatabase, Bus: Transport>: Sendable {
             .waitingRoom(lease: lease, pollingEvery: pollInterval)
             .waiting(in: database)
             .deadLettering(to: DeadLetterQueue(in: database))
+        let publishing = ExponentialBackoff(
+            from: retries.base, upTo: retries.cap,
+            attempts: waitsForReaders && !without.contains(.retry) ? .max : retries.attempts
+        )
         let relay = OutboxRelay(
             from: database, to: bus,
-            settings: OutboxRelaySettings(pollInterval: pollInterval, lease: lease, retry: retries)
+            settings: OutboxRelaySettings(pollInterval: pollInterval, lease: lease, retry: publishing)
         )
         try await Services(relay, consumer).run()
     }
