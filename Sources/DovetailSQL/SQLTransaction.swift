@@ -90,6 +90,23 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
         }
     }
 
+    /// Runs statements of a store on one journey, up to the first that fails; then the transaction cannot commit any more.
+    ///
+    /// - Returns: The rows of each.
+    func query(_ statements: [SQL]) async throws -> [[SQLRow]] {
+        try checkUsable()
+        let putOff = putOff
+        let results = await runDeferred(followedBy: statements.map { $0.statement(for: dialect) })
+        do {
+            let rows = try results.map { try $0.get().rows }
+            guard rows.count == putOff + statements.count else { throw Self.noResult }
+            return Array(rows.dropFirst(putOff))
+        } catch {
+            failure = error
+            throw error
+        }
+    }
+
     private func run(_ sql: SQL) async throws -> SQLResult {
         try await run(sql.statement(for: dialect))
     }
@@ -108,16 +125,26 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
 
     /// Runs what has been put off, and then a statement whose failure is the caller's affair.
     private func runDeferred(followedBy statement: SQLStatement) async throws -> SQLResult {
-        let statements = (beginning.map { [$0] } ?? []) + deferred + [statement]
-        (beginning, deferred) = (nil, [])
-        let results = await connection.run(statements)
-        guard let last = results.last else {
-            throw DatabaseError(.unavailable, "The connection returned no result. This is a fault of its adapter.")
-        }
-        if case .failure(let error) = last, results.count < statements.count || dialect.failureEndsTransaction {
+        let count = putOff + 1
+        let results = await runDeferred(followedBy: [statement])
+        guard let last = results.last else { throw Self.noResult }
+        if case .failure(let error) = last, results.count < count || dialect.failureEndsTransaction {
             failure = error
         }
         return try last.get()
+    }
+
+    /// How many statements travel with the next one.
+    private var putOff: Int { (beginning == nil ? 0 : 1) + deferred.count }
+
+    private func runDeferred(followedBy statements: [SQLStatement]) async -> [Result<SQLResult, any Error>] {
+        let statements = (beginning.map { [$0] } ?? []) + deferred + statements
+        (beginning, deferred) = (nil, [])
+        return await connection.run(statements)
+    }
+
+    private static var noResult: DatabaseError {
+        DatabaseError(.unavailable, "The connection returned no result. This is a fault of its adapter.")
     }
 
     // MARK: Checks
@@ -188,7 +215,12 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
     /// The time by the clock of the database or of its settings, in microseconds since 1970.
     func now() async throws -> Int64 {
         if let now = clock.runtimeNow { return now }
-        guard let row = try await query("SELECT \(raw: dialect.now)").first else {
+        return try Self.time(in: try await query("SELECT \(raw: dialect.now)"))
+    }
+
+    /// The time in the rows of a statement that asks the clock for it.
+    static func time(in rows: [SQLRow]) throws -> Int64 {
+        guard let row = rows.first else {
             throw DatabaseError(.unavailable, "The database did not tell the time.")
         }
         return try row.integer(0)
@@ -202,6 +234,9 @@ struct SQLClock: Sendable {
 
     /// The time now as a piece of a statement, in microseconds since 1970.
     var now: SQL { runtimeNow.map { "\($0)" } ?? SQL(raw: dialect.now) }
+
+    /// Asks for the time now, together with other statements.
+    var question: SQL { "SELECT CAST(\(now) AS \(raw: dialect.integer))" }
 
     /// The time now, unless only the database knows.
     var runtimeNow: Int64? { runtime?.time.now().microsecondsSinceEpoch }

@@ -374,7 +374,7 @@
     }
 
     /// Counts how often something is sent and waited for.
-    private struct CountingPool: SQLConnectionPool {
+    struct CountingPool: SQLConnectionPool {
         let pool: PostgresConnectionPool
         let journeys = Shared(0)
         var dialect: SQLDialect { pool.dialect }
@@ -388,7 +388,7 @@
         }
     }
 
-    private struct CountingConnection: SQLConnection {
+    struct CountingConnection: SQLConnection {
         let connection: PostgresConnection
         let journeys: Shared<Int>
 

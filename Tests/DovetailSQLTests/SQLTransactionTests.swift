@@ -95,6 +95,28 @@ private func message(_ id: String) -> Envelope<Bytes> {
         }
     }
 
+    @Test("Of several statements each gives its rows, behind what was put off; one that fails leaves nothing to commit")
+    func failureAmongSeveral() async throws {
+        let (database, connection) = try await scriptedDatabase { statement in
+            if statement.text == "BAD" { throw failure(.constraintViolated) }
+            return SQLResult(rows: [row(.text(statement.text))])
+        }
+        try await database.withTransaction { tx in
+            try tx.send("PUT OFF")
+            let rows = try await tx.query(["A", "B \(1)"] as [SQL])
+            #expect(try rows.map { try $0.map { try $0.text(0) } } == [["A"], ["B ?1"]])
+        }
+        #expect(connection.texts == ["BEGIN IMMEDIATE", "PUT OFF", "A", "B ?1", "COMMIT"])
+        connection.clear()
+        let error = await #expect(throws: DatabaseError.self) {
+            try await database.withTransaction { tx in
+                _ = try? await tx.query(["A", "BAD", "B"] as [SQL])
+            }
+        }
+        #expect(error?.code == .constraintViolated)
+        #expect(connection.texts == ["BEGIN IMMEDIATE", "A", "BAD", "ROLLBACK"])
+    }
+
     @Test("Where a failed statement ends the transaction, it cannot commit although the body goes on")
     func failedStatementEndsTransaction() async throws {
         let (database, connection) = try await scriptedDatabase(dialect: .postgreSQL) { statement in
