@@ -77,19 +77,19 @@
         // MARK: Publishing
 
         func publish(_ call: KafkaCall, _ indices: [Int]) {
-            for index in indices { send(KafkaTicket(call, index)) }
+            send(indices.map { KafkaTicket(call, $0) })
         }
 
         private enum Admission: Sendable {
             case admitted, queued, refused
         }
 
-        private func send(_ ticket: KafkaTicket) {
-            if ticket.call.isOver { return }
+        /// Sends messages; asks once for all whether that is possible, since all who send ask the same lock.
+        private func send(_ tickets: [KafkaTicket]) {
             let admission = state.withLock { state -> Admission in
                 if state.isClosed { return .refused }
                 if !state.blocked.isEmpty {
-                    state.blocked.append(ticket)
+                    for ticket in tickets { state.blocked.append(ticket) }
                     return .queued
                 }
                 state.sending += 1
@@ -97,22 +97,29 @@
             }
             switch admission {
             case .queued: return
-            case .refused: return finish(ticket, Self.closed(ticket))
+            case .refused: return tickets.forEach { finish($0, Self.closed($0)) }
             case .admitted: break
             }
-            let sent = produce(ticket)
+            var failures: [(ticket: KafkaTicket, error: TransportError)] = []
+            let blocked = tickets.firstIndex { ticket in
+                if ticket.call.isOver { return false }
+                switch produce(ticket) {
+                case .underWay: return false
+                case .noRoom: return true
+                case .failed(let error):
+                    failures.append((ticket, error))
+                    return false
+                }
+            }
             let isLast = state.withLock { state in
                 state.sending -= 1
-                if case .noRoom = sent { state.blocked.append(ticket) }
+                if let blocked { for ticket in tickets[blocked...] { state.blocked.append(ticket) } }
                 return state.isClosed && state.sending == 0
             }
             if isLast { lastSent.signal() }
-            switch sent {
-            case .underWay: break
             // The report that makes room may have come already.
-            case .noRoom: queue.yield()
-            case .failed(let error): finish(ticket, error)
-            }
+            if blocked != nil { queue.yield() }
+            for (ticket, error) in failures { finish(ticket, error) }
         }
 
         private func finish(_ ticket: KafkaTicket, _ error: TransportError) {
@@ -205,7 +212,7 @@
                 let code = lookForFailure() ? RD_KAFKA_RESP_ERR__FATAL : message.err
                 result = .failed(TransportError(code, of: "The message '\(id)'", trouble: handle.reports.lastTrouble))
             }
-            if let next = ticket.call.finish(ticket.index, result) { send(KafkaTicket(ticket.call, next)) }
+            if let next = ticket.call.finish(ticket.index, result) { send([KafkaTicket(ticket.call, next)]) }
         }
 
         private func sendBlocked() {

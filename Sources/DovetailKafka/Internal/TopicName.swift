@@ -13,6 +13,7 @@ enum TopicName {
 
     /// - Throws: ``TransportError`` with the code `unknownTopic` if there can be no such topic.
     static func name(of topic: Topic) throws(TransportError) -> String {
+        if isKept(topic.rawValue.utf8) { return topic.rawValue }
         let bytes = Array(topic.rawValue.utf8)
         guard !bytes.isEmpty else {
             throw TransportError(.unknownTopic, "A topic must have a name. Give the message a topic.")
@@ -37,6 +38,18 @@ enum TopicName {
             )
         }
         return String(decoding: name, as: UTF8.self)
+    }
+
+    /// Whether a name can be told at a glance to stay as it is, as nearly all can.
+    private static func isKept(_ bytes: String.UTF8View) -> Bool {
+        var isBehindUnderscore = false
+        var hasOtherThanDots = false
+        for byte in bytes {
+            guard isPlain(byte), !(isBehindUnderscore && byte == UInt8(ascii: "x")) else { return false }
+            isBehindUnderscore = byte == UInt8(ascii: "_")
+            if byte != UInt8(ascii: ".") { hasOtherThanDots = true }
+        }
+        return hasOtherThanDots && bytes.count <= longest
     }
 
     private static let digits = Array("0123456789ABCDEF".utf8)
