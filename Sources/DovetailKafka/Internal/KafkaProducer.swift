@@ -97,7 +97,9 @@
             }
             switch admission {
             case .queued: return
-            case .refused: return tickets.forEach { finish($0, Self.closed($0)) }
+            case .refused:
+                for ticket in tickets { finish(ticket, Self.closed(ticket)) }
+                return
             case .admitted: break
             }
             var failures: [(ticket: KafkaTicket, error: TransportError)] = []

@@ -12,7 +12,10 @@
         /// A slot and a publication have this name.
         static func slot(of tables: PostgresTables) -> String { tables.prefix + "outbox" }
 
-        static func dropSlot(of tables: PostgresTables) throws {
+        static func dropSlot(of tables: PostgresTables) async throws {
+            // A reader that has gone is noticed a moment later.
+            let readers = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = '\(slot(of: tables))' AND active"
+            while try PostgresTables.number(readers) > 0 { try await SystemTime().sleep(for: .milliseconds(10)) }
             try PostgresTables.execute("SELECT pg_drop_replication_slot('\(slot(of: tables))')")
             try PostgresTables.execute("DROP PUBLICATION \(slot(of: tables))")
         }
@@ -26,7 +29,7 @@
             return Workload.Run {
                 try await Workload.running(relay) { await transport.untilAllArrived() }
             } after: {
-                try dropSlot(of: tables)
+                try await dropSlot(of: tables)
                 try await tables.close()
             }
         }
@@ -49,7 +52,7 @@
             return Workload.Run {
                 try PostgresTables.check(floor_postgres_read_log(address, slot, Int32(count)))
             } after: {
-                try dropSlot(of: tables)
+                try await dropSlot(of: tables)
                 try await tables.close()
             }
         }

@@ -89,7 +89,7 @@
             let tables = try PostgresTables(outbox: .log)
             try await PostgresLogRelay(from: tables.database, to: IdleTransport(expecting: 0)).prepare()
             // What a slot keeps back would weigh on all that comes behind.
-            try PostgresLogWorkloads.dropSlot(of: tables)
+            try await PostgresLogWorkloads.dropSlot(of: tables)
             return tables
         }
 
