@@ -39,5 +39,58 @@
                 #expect(try await counted.outboxStore.statistics().unsent == 0)
             }
         }
+
+        private struct Ride: Saga {
+            static let name = "ride"
+            struct State: Codable, Sendable {
+                var driver: String?
+            }
+
+            var steps: [Step<State>] {
+                Step("match", into: \.driver) { _, step in
+                    step.idempotencyKey
+                } compensate: { _, _ in
+                }
+                Step(retriable: "drive") { _, _ in }
+            }
+        }
+
+        /// Tells of each saga that has ended.
+        private struct Ends: Instrument {
+            let continuation: AsyncStream<Void>.Continuation
+
+            func record<E: InstrumentEvent>(_ event: E) {
+                if event is SagaEnded { continuation.yield() }
+            }
+        }
+
+        @Test("Of sagas that run side by side none is run again because of another")
+        func sagas() async throws {
+            let configuration = PostgresConfiguration(mostConnections: 20)
+            try await withDatabase(.direct, configuration) { database in
+                let pool = CountingPool(pool: database.pool)
+                let counted = SQLDatabase(pool, settings: SQLSettings(prefix: database.outboxStore.tables.prefix))
+                try await counted.open()
+                let ends = AsyncStream<Void>.makeStream()
+                let engine = try SagaEngine(
+                    Ride(), in: counted, runtime: Runtime(instrument: Ends(continuation: ends.continuation)))
+                let count = 200
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await engine.run() }
+                    for first in 0..<16 {
+                        group.addTask {
+                            for number in stride(from: first, to: count, by: 16) {
+                                try await engine.start(Ride.self, id: SagaID("ride-\(number)"), state: .init())
+                            }
+                        }
+                    }
+                    var ended = ends.stream.makeAsyncIterator()
+                    for _ in 0..<count { await ended.next() }
+                    group.cancelAll()
+                    while await group.nextResult() != nil {}
+                }
+                #expect(pool.refusals.value == 0)
+            }
+        }
     }
 #endif

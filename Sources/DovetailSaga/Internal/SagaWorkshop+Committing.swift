@@ -42,8 +42,12 @@ extension SagaWorkshop {
         case unseen(SagaMessages)
     }
 
+    /// Writes a turn.
+    ///
+    /// A save goes by its claim and its counts, and who sends and who waits hold a lock, so nothing more has to keep engines apart: sagas
+    /// that have nothing to do with each other are not run again because their rows are neighbours.
     private func write(_ turn: Turn) async throws -> Written {
-        try await database.withTransaction { tx in
+        try await database.withTransaction(isolation: .readCommitted) { tx in
             let store = database.sagaStore
             switch try await store.save(turn.change, in: tx) {
             case .saved(let signals):
@@ -161,7 +165,9 @@ extension SagaWorkshop {
         // Orders have been heard; other messages stay for the day it can be run.
         let orders = messages.messages.filter { $0.wait.type == SagaOrder.type }.map(\.number)
         let change = SagaChange(row: row, records: [record], taken: orders)
-        let saved = try await database.withTransaction { tx in try await database.sagaStore.save(change, in: tx) }
+        let saved = try await database.withTransaction(isolation: .readCommitted) { tx in
+            try await database.sagaStore.save(change, in: tx)
+        }
         guard case .saved = saved, let instrument = runtime.instrument else { return }
         instrument.record(SagaRecorded(saga: row.name, record: record))
         instrument.record(SagaParked(saga: row.name, id: row.id, step: record.step, reason: reason))
