@@ -32,7 +32,8 @@ package enum RedriveHeaders {
     ///   - mostBytes: The most bytes of headers that the transport takes. What a person reads is left out before a message that was
     ///     small enough becomes too large by it.
     package static func mark(_ headers: inout Headers, from letter: DeadLetter, mostBytes: Int? = nil) {
-        headers[redrives] = String(letter.redrives + 1)
+        // The number comes from outside, and may be any.
+        headers[redrives] = String(min(letter.redrives, .max - 1) + 1)
         headers[Self.letter] = letter.id
         headers[firstDead] = letter.firstTime.rfc3339
         headers[reason] = letter.reason.rawValue

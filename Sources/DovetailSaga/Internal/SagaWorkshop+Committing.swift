@@ -92,7 +92,7 @@ extension SagaWorkshop {
     func takeUp(_ row: SagaRow, clock: StoreClock) async throws -> HeldSaga? {
         let progress: SagaProgress
         do {
-            progress = try SagaJSON.decode(SagaProgress.self, from: row.progress, what: "the progress of a saga")
+            progress = try SagaProgress.decode(row.progress)
         } catch {
             try await park(row, nil, "Its progress cannot be read: \(error.message(runtime))", clock: clock)
             return nil

@@ -179,7 +179,7 @@ extension SagaEngine: HealthReporting {
     private func check(_ order: SagaOrder, on row: SagaRow) throws {
         // A saga that this engine cannot run is only ever tried again.
         guard let definition = catalogue.definition(row.name, row.version) ?? catalogue.latest(row.name),
-            let progress = try? SagaJSON.decode(SagaProgress.self, from: row.progress, what: "a progress"),
+            let progress = try? SagaProgress.decode(row.progress),
             let state = try? definition.decode(row.state)
         else { return }
         var machine = SagaMachine(
