@@ -18,6 +18,8 @@ final class ConsumerRun: Sendable {
     let runtime: Runtime
     let chain: HandlerChain
     let room: (any WaitingRoomAccess)?
+    /// Where messages go that have waited and cannot be handled: the transport no longer has them, so that nothing could be rejected.
+    let roomSink: (any DeadLetterSink)?
     /// Wakes the task that looks after the waiting room.
     let roomWakeUp = WakeUp()
     /// Wakes the task that looks after what is held back here.
@@ -31,7 +33,9 @@ final class ConsumerRun: Sendable {
         capabilities = transport.capabilities
         self.settings = settings
         self.runtime = runtime
-        room = (settings.waitingRoom ?? table.waitingRoom)?.store
+        let waitingRoom = settings.waitingRoom ?? table.waitingRoom
+        room = waitingRoom?.store
+        roomSink = settings.sink ?? waitingRoom?.letters
         monitor = Monitor(State(prefetch: settings.effectivePrefetch))
         chain = HandlerChain(
             consumer: name, table: table, transport: transport, restoring: restoring, settings: settings,
