@@ -63,6 +63,7 @@ let tests: [(name: String, uses: [String])] = [
         ["DovetailSaga", "DovetailConsumer", "DovetailOutbox", "DovetailSimulation", "DovetailTesting"]
     ),
     ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
+    ("DovetailTestingTests", ["Dovetail", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting"]),

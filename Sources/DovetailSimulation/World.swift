@@ -147,6 +147,22 @@ public final class World: Sendable {
         surroundings.chance.appoint(try node(service).name, at: effect, downtime: downtime)
     }
 
+    /// Counts the effects that services ask for from now on, and has one crash at one of them, to be restarted at once.
+    ///
+    /// - Parameter crash: The service that crashes, and before which of its effects, counted from 1.
+    package func countEffects(crashing crash: (service: String, number: Int)? = nil) {
+        surroundings.chance.count(EffectCount(crash: crash))
+    }
+
+    /// How many effects a service may ask for while they are counted.
+    package static var mostCountedEffects: Int { EffectCount.most }
+
+    /// The service that was stopped because it asked for more effects than one that ever comes to rest.
+    package var stoppedService: String? { surroundings.chance.stopped }
+
+    /// The effects that each service asked for since they are counted, in order.
+    package var countedEffects: [String: [String]] { surroundings.chance.counted }
+
     /// Starts a service that is down after a crash.
     ///
     /// - Parameter service: Its name.

@@ -16,6 +16,8 @@ final class CrashChance: Sendable {
         var remaining = 0
         var isArmed = false
         var appointments: [Appointment] = []
+        /// What is counted of one service, if somebody asked for it.
+        var count: EffectCount?
     }
 
     private let random: SeededRandom
@@ -48,9 +50,21 @@ final class CrashChance: Sendable {
         state.withLock { $0.appointments.append(Appointment(service: service, effect: effect, downtime: downtime)) }
     }
 
+    /// Counts the effects of services from now on, and has one crash at one of them.
+    func count(_ count: EffectCount) {
+        state.withLock { $0.count = count }
+    }
+
+    /// The effects that each service asked for since they are counted, in order.
+    var counted: [String: [String]] { state.withLock { $0.count?.effects ?? [:] } }
+
+    /// The service that was stopped because it asked for too many effects.
+    var stopped: String? { state.withLock { $0.count?.stopped } }
+
     /// - Returns: How long the service stays down, `nil` inside for until it is restarted; `nil` if it does not crash.
     func crash(of service: String, at effect: StaticString) -> Duration?? {
         state.withLock { state in
+            if case .crashes(let downtime) = state.count?.note(effect, of: service) { return .some(downtime) }
             if !state.appointments.isEmpty {
                 let name = "\(effect)"
                 if let index = state.appointments.firstIndex(where: { $0.service == service && $0.effect == name }) {
@@ -85,6 +99,39 @@ final class CrashChance: Sendable {
             return nil
         }
         return (service, random.duration(in: range))
+    }
+}
+
+/// The effects that services ask for, and the one of them at which a service crashes.
+struct EffectCount: Sendable {
+    /// Whoever asks for more never comes to rest; it may not even suspend, so that nothing else could stop it.
+    static let most = 100_000
+
+    /// The service that crashes, and at which of its effects, counted from 1.
+    let crash: (service: String, number: Int)?
+    private(set) var effects: [String: [String]] = [:]
+    /// The service that was stopped because it asked for too many.
+    private(set) var stopped: String?
+
+    init(crash: (service: String, number: Int)?) {
+        self.crash = crash
+    }
+
+    enum Verdict: Sendable {
+        case goesOn
+        /// For good if there is no downtime.
+        case crashes(downtime: Duration?)
+    }
+
+    mutating func note(_ effect: StaticString, of service: String) -> Verdict {
+        effects[service, default: []].append("\(effect)")
+        let count = effects[service]?.count ?? 0
+        if count > Self.most {
+            stopped = service
+            return .crashes(downtime: nil)
+        }
+        guard let crash, crash.service == service, crash.number == count else { return .goesOn }
+        return .crashes(downtime: .zero)
     }
 }
 

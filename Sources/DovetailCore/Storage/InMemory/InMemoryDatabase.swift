@@ -152,6 +152,18 @@ extension InMemoryDatabase {
         try fence?.check(effect)
     }
 
+    /// The committed rows of all portable tables, in the order of tables and keys.
+    package var tableRows: [(table: String, key: String, bytes: Bytes)] {
+        let tables = engine.tables()
+        return tables.names.flatMap { table in
+            let rows = tables[table]
+            var position = rows.position(from: "")
+            var found: [(table: String, key: String, bytes: Bytes)] = []
+            while let (key, row) = rows.next(&position) { found.append((table, key, row.bytes)) }
+            return found
+        }
+    }
+
     /// What still wants to be done in its stores.
     package var pendingWork: [(store: String, count: Int)] { engine.pendingWork }
 

@@ -270,6 +270,9 @@ final class InMemoryTopic: Sendable {
         }
     }
 
+    /// The groups, in the order in which they came.
+    var groups: [ConsumerGroup] { monitor.withLock { $0.groups.map(\.name) } }
+
     func backlog(of group: ConsumerGroup) -> Int {
         monitor.withLock { state in state.groups.first { $0.name == group }?.backlog ?? state.stored }
     }
