@@ -73,6 +73,13 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailRabbitMQTests", ["Dovetail", "DovetailRabbitMQ", "DovetailTesting"]),
     ("ConformanceTests", ["Dovetail", "DovetailTesting"]),
     ("QuickStartTests", ["Dovetail", "DovetailTesting"]),
+    (
+        "ExampleTests",
+        [
+            "Dovetail", "DovetailSimulation", "DovetailTesting", "ExampleSupport", "OrderCheckout", "ActivityFeed",
+            "CheckoutChoreography",
+        ]
+    ),
 ]
 
 /// The examples: one executable each, run by `swift run NAME`, with the files that come along.
