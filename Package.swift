@@ -62,7 +62,10 @@ let tests: [(name: String, uses: [String])] = [
         "DovetailSagaTests",
         ["DovetailSaga", "DovetailConsumer", "DovetailOutbox", "DovetailSimulation", "DovetailTesting"]
     ),
-    ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
+    (
+        "DovetailSimulationTests",
+        ["DovetailConsumer", "DovetailOutbox", "DovetailSimulation", "DovetailTesting"]
+    ),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting"]),
@@ -70,6 +73,7 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailPostgreSQLTests", ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting"]),
     ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailTesting"]),
     ("DovetailRabbitMQTests", ["Dovetail", "DovetailRabbitMQ", "DovetailTesting"]),
+    ("GameDayTests", ["Dovetail", "DovetailTesting"]),
     ("ConformanceTests", ["Dovetail", "DovetailTesting"]),
     ("QuickStartTests", ["Dovetail", "DovetailTesting"]),
 ]
@@ -90,6 +94,7 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     ("StreamingFallback", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
     ("CheckoutChoreography", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
     ("TripSaga", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "ExampleSupport"], []),
+    ("GameDay", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
 ]
 
 let package = Package(

@@ -53,6 +53,7 @@ public struct SystemRandom: RandomSource {
     ///
     /// - Returns: The bits.
     public func next() -> UInt64 {
+        if Runtime.mayBeSimulated { Runtime.current.probe?.escaped("draw the machine's random numbers") }
         // The one place in the library that draws from the machine.
         var generator = SystemRandomNumberGenerator()
         return generator.next()

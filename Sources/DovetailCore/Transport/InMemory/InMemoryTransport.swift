@@ -157,7 +157,7 @@ public struct InMemoryTransport: BacklogReportingTransport {
             let topic = engine.topic(name)
             return (topic: topic, group: topic.join(group))
         }
-        return InMemorySubscription(topics: joined, engine: engine, fence: fence)
+        return InMemorySubscription(group, topics: joined, engine: engine, fence: fence)
     }
 
     /// Counts the messages that a group has not settled.
