@@ -12,7 +12,9 @@ enum GameDayProgram {
         let options = program.options { (reader) throws(UsageError) in try Options(reader) }
         if options.help { program.finish(Options.usage) }
         if let replay = options.replay {
-            let report = await Day.make(with: options.mistakes.first).run(replaying: replay)
+            let day = Day.make(with: options.mistakes.first)
+            if options.trace { program.finish(await day.trace(of: replay).lines().joined(separator: "\n")) }
+            let report = await day.run(replaying: replay)
             program.finish(report.failure?.story ?? "Nothing fails on that day.", status: report.failure == nil ? 1 : 0)
         }
         var missed: [String] = []

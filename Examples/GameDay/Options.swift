@@ -9,6 +9,7 @@ struct Options {
     var mistakes: Set<Mistake> = []
     var replay: Replay?
     var reach = false
+    var trace = false
     var help = false
 
     init(_ reader: CommandLineReader) throws(UsageError) {
@@ -18,10 +19,14 @@ struct Options {
             case "--seeds": seeds = try reader.number(from: 1)
             case "--mistake": mistakes.formUnion(try reader.choices())
             case "--replay": replay = try Self.replay(try reader.value())
+            case "--trace": trace = try reader.flag()
             case "--reach": reach = try reader.flag()
             case "--help", "-h": help = try reader.flag()
             default: throw reader.unknownOption
             }
+        }
+        if trace, replay == nil {
+            throw UsageError("'--trace' needs a '--replay', which says what to run.")
         }
         if replay != nil, mistakes.count != 1 {
             throw UsageError("'--replay' needs one '--mistake', the one of the story that the line ended.")
@@ -48,6 +53,7 @@ struct Options {
           --mistake NAME  Only this mistake: no-key, key-in-memory, dual-write, swallowed-error or read-outside. May be given
                           more than once.
           --replay LINE   Runs the one day that the end of a story names; needs --mistake.
+          --trace         With --replay, prints all that happens on that day rather than the story.
           --reach         Also prints which faults, states and transitions the days reached.
           --help          Prints this.
 

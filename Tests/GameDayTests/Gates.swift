@@ -40,7 +40,7 @@ final class Gate: Sendable {
         CircuitBreakerSettings(
             window: .count(4), minimumCalls: 2, failureRate: 0.5, openWait: .fixed(.milliseconds(200)), probes: probes,
             longestHalfOpen: .seconds(5)))
-    let bulkhead = Bulkhead("gateway", limit: 2, queue: 2)
+    let bulkhead = Bulkhead("gateway", limit: 1, queue: 3)
     private let record = Mutex(Record())
     private let subscription = Mutex<CircuitBreakerSubscription?>(nil)
 

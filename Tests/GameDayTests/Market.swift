@@ -117,7 +117,7 @@ struct Market: Sendable {
         let outbox = Outbox(in: database, source: "/orders")
         let count = world.pick("orders", in: 1...8)
         for number in 1...count {
-            let order = Order(customer: ["ann", "bob", "cid"][number % 3], cents: 100 + number * 5)
+            let order = Order(customer: ["ann", "bob", "cid", "dan"][number % 4], cents: 100 + number * 5)
             try await database.withTransaction { tx in
                 try await orders.put(order, at: "\(number)", expecting: 0, in: tx)
                 try await outbox.publish(

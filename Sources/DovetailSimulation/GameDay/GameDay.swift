@@ -96,6 +96,16 @@ public struct GameDay: Sendable {
         return report
     }
 
+    /// Runs the day once, as a replay line says, and gives all that happened.
+    ///
+    /// The same line has the same trace, to the last byte, in every process that has `SWIFT_DETERMINISTIC_HASHING=1` in its environment.
+    ///
+    /// - Parameter replay: What to run.
+    /// - Returns: The trace, whether the run failed or not.
+    public func trace(of replay: Replay) async -> Trace {
+        await run(replay).trace
+    }
+
     func run(_ replay: Replay) async -> GameDayOutcome {
         let trace = Trace(capacity: 50_000)
         let world = World(

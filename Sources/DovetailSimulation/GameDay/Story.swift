@@ -41,19 +41,36 @@ struct Story {
         for entry in entries {
             guard let (rank, text) = tell(entry, &names) else { continue }
             let who = entry.service ?? "world"
-            let line = "  +\(Trace.seconds(entry.instant)) \(who): \(text)"
+            let line = Self.oneLine("  +\(Trace.seconds(entry.instant)) \(who): \(text)", most: Self.longestLine)
             // The same thing over and over is told once.
             if told.last?.line == line { continue }
-            told.append((rank, Self.oneLine(line, most: Self.longestLine)))
+            told.append((rank, line))
         }
-        var most = 2
-        while most > 0, told.filter({ $0.rank <= most }).count > Self.mostLines { most -= 1 }
-        let kept = told.filter { $0.rank <= most }.map(\.line)
-        guard kept.count > Self.mostLines else { return kept }
-        // The end is where it went wrong; the beginning says what it was about.
-        let head = 5
-        return kept.prefix(head) + ["  … \(kept.count - Self.mostLines + 1) more …"]
-            + kept.suffix(Self.mostLines - head - 1)
+        // What went wrong comes first, then what the failure is about, then what came last before it.
+        let subjects = names.names(in: error.message)
+        let order = told.indices.sorted { left, right in
+            let (leftRank, rightRank) = (rank(told[left], subjects), rank(told[right], subjects))
+            return leftRank == rightRank ? left > right : leftRank < rightRank
+        }
+        let kept = order.prefix(Self.mostLines).sorted()
+        var lines: [String] = []
+        var last = -1
+        for place in kept {
+            if place > last + 1, told[last + 1..<place].contains(where: { $0.rank < 2 }), lines.last != Self.gap {
+                lines.append(Self.gap)
+            }
+            lines.append(told[place].line)
+            last = place
+        }
+        // Each gap costs a line; without them it is short enough in any case.
+        return lines.count > Self.mostLines + 4 ? kept.map { told[$0].line } : lines
+    }
+
+    private static let gap = "  …"
+
+    private func rank(_ told: (rank: Int, line: String), _ subjects: [String]) -> Int {
+        if told.rank == 0 { return 0 }
+        return subjects.contains { told.line.contains(" \($0) ") } ? 1 : told.rank + 1
     }
 
     /// - Returns: What happened, and how much it matters: 0 for what must be told; `nil` for what is never told.
@@ -143,6 +160,11 @@ private struct ShortNames {
         let name = "m\(names.count + 1)"
         names[id] = name
         return name
+    }
+
+    /// The short names of the messages that a text names.
+    func names(in text: String) -> [String] {
+        names.filter { $0.key.count >= 36 && text.contains($0.key) }.map(\.value)
     }
 
     /// Puts short names in the place of identifiers that came up before.
