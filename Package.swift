@@ -60,18 +60,36 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailReplicaTests", ["DovetailReplica", "DovetailConsumer", "DovetailTesting"]),
     (
         "DovetailSagaTests",
-        ["DovetailSaga", "DovetailConsumer", "DovetailOutbox", "DovetailSimulation", "DovetailTesting"]
+        [
+            "DovetailSaga", "DovetailConsumer", "DovetailOutbox", "DovetailSimulation", "DovetailTesting",
+            "SagaScenarios",
+        ]
     ),
-    ("DovetailSimulationTests", ["DovetailSimulation", "DovetailTesting"]),
+    (
+        "DovetailSimulationTests",
+        ["DovetailConsumer", "DovetailOutbox", "DovetailSimulation", "DovetailTesting"]
+    ),
+    ("DovetailTestingTests", ["Dovetail", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting"]),
-    ("DovetailSQLiteTests", ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting"]),
-    ("DovetailPostgreSQLTests", ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting"]),
-    ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailTesting"]),
-    ("DovetailRabbitMQTests", ["Dovetail", "DovetailRabbitMQ", "DovetailTesting"]),
+    ("DovetailSQLiteTests", ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting", "SagaScenarios"]),
+    (
+        "DovetailPostgreSQLTests",
+        ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting", "SagaScenarios", "TestSupport"]
+    ),
+    ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailRabbitMQ", "DovetailTesting", "TestSupport"]),
+    ("DovetailRabbitMQTests", ["Dovetail", "DovetailRabbitMQ", "DovetailTesting", "TestSupport"]),
+    ("GameDayTests", ["Dovetail", "DovetailTesting"]),
     ("ConformanceTests", ["Dovetail", "DovetailTesting"]),
     ("QuickStartTests", ["Dovetail", "DovetailTesting"]),
+    (
+        "ExampleTests",
+        [
+            "Dovetail", "DovetailSimulation", "DovetailTesting", "ExampleSupport", "OrderCheckout", "ActivityFeed",
+            "CheckoutChoreography",
+        ]
+    ),
 ]
 
 /// The examples: one executable each, run by `swift run NAME`, with the files that come along.
@@ -89,7 +107,13 @@ let examples: [(name: String, uses: [String], files: [String])] = [
     ("DeadLetterDesk", ["Dovetail", "DovetailSQL", "DovetailSQLite", "ExampleSupport"], []),
     ("StreamingFallback", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
     ("CheckoutChoreography", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
-    ("TripSaga", ["Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "ExampleSupport"], []),
+    (
+        "TripSaga",
+        [
+            "Dovetail", "DovetailSimulation", "DovetailSQL", "DovetailSQLite", "DovetailPostgreSQL", "ExampleSupport",
+        ], []
+    ),
+    ("GameDay", ["Dovetail", "DovetailSimulation", "ExampleSupport"], []),
 ]
 
 let package = Package(
@@ -124,6 +148,26 @@ let package = Package(
                     .map { .target(name: $0.library, condition: .when(traits: [$0.trait])) }
             )
         }
+        // What the tests of several adapters share: trouble with connections, and a load to have it under.
+        + [.target(name: "TestSupport", dependencies: ["DovetailCore"], path: "Tests/Support")]
+        // What is killed under the load of a broker, see Tests/Crashes/brokers.
+        + [
+            .executableTarget(
+                name: "BrokerLoad",
+                dependencies: [
+                    "Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailKafka", "DovetailRabbitMQ", "ExampleSupport",
+                ],
+                path: "Tests/Crashes/BrokerLoad")
+        ]
+        // What the tests of engines on each database share.
+        + [
+            .target(
+                name: "SagaScenarios",
+                dependencies: [
+                    "DovetailCore", "DovetailConsumer", "DovetailIdempotency", "DovetailOutbox", "DovetailSaga",
+                    "DovetailSimulation",
+                ], path: "Tests/SagaScenarios")
+        ]
         // What the examples share: command lines and the texts they print.
         + [.target(name: "ExampleSupport", path: "Examples/Support")]
         + examples.map { example in

@@ -16,7 +16,7 @@ struct Feed: Sendable {
     static let topics = [PostPublished.topic, CommentAdded.topic, ReactionGiven.topic]
 
     let person: String
-    let database = InMemoryDatabase()
+    var database = InMemoryDatabase()
     let isProtected: Bool
     /// Told of each entry that is new, with the time since the activity.
     let onEntry: @Sendable (Duration) -> Void

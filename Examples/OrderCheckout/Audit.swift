@@ -23,37 +23,31 @@ struct Audit: Sendable {
 
     var isClean: Bool { wrongOrders == 0 && complaints.isEmpty }
 
-    /// Reads the rows.
+    /// Compares the rows of the three services.
     ///
     /// - Parameters:
-    ///   - order: The database of the order service.
-    ///   - payment: The database of the payment service.
-    ///   - inventory: The database of the inventory service.
+    ///   - books: The rows.
     ///   - accepted: How many orders were taken in, so that one that was never saved is missed.
-    /// - Throws: `DatabaseError`.
-    init<DB: ShopDatabase>(order: DB, payment: DB, inventory: DB, accepted: Int) async throws {
-        var endings = try await Rows(Ending.self, in: order, named: "endings", orderID: \.orderID)
-        var ledger = try await Rows(LedgerEntry.self, in: payment, named: "ledger", orderID: \.orderID)
-        var reservations = try await Rows(Reservation.self, in: inventory, named: "reservations", orderID: \.orderID)
-        for database in [order, payment, inventory] {
-            deadLetters += try await DeadLetterQueue(in: database).count()
-        }
-        rejectedLines = try await order.rowCount("rejected-lines")
-
-        try await order.forEachRow("orders", of: Order.self) { row in
-            orders += 1
+    init(of books: Books, accepted: Int) {
+        deadLetters = books.deadLetters
+        rejectedLines = books.rejectedLines
+        orders = books.orders.count
+        for order in books.orders {
             check(
-                row, endings: endings.remove(row.id), ledger: ledger.remove(row.id),
-                reservations: reservations.remove(row.id)
+                order, endings: books.endings[order.id], ledger: books.ledger[order.id],
+                reservations: books.reservations[order.id]
             )
         }
         if orders != accepted {
             complaints.append("\(accepted) orders were taken in, but \(orders) are in the books.")
         }
-        for (name, left) in [
-            ("an end", endings.orderIDs), ("a ledger entry", ledger.orderIDs), ("a reservation", reservations.orderIDs),
+        let known = Set(books.orders.map(\.id))
+        for (name, strangers) in [
+            ("an end", books.endings.orderIDs(without: known)),
+            ("a ledger entry", books.ledger.orderIDs(without: known)),
+            ("a reservation", books.reservations.orderIDs(without: known)),
         ] {
-            for id in left { complain("\(id) has \(name) but is in no book of orders") }
+            for id in strangers { complain("\(id) has \(name) but is in no book of orders") }
         }
         if chargedCents - refundedCents != confirmedCents {
             complaints.append(
@@ -105,54 +99,5 @@ struct Audit: Sendable {
     private mutating func complain(_ text: String) {
         wrongOrders += 1
         if wrongOrders <= Self.mostComplaints { complaints.append(text + ".") }
-    }
-}
-
-/// The rows of a table, by order, until they are taken out.
-private struct Rows<Row: Codable & Sendable> {
-    private var rows: [String: [Row]] = [:]
-
-    init<DB: ShopDatabase>(
-        _ type: Row.Type, in database: DB, named name: String, orderID: (Row) -> String
-    ) async throws {
-        try await database.forEachRow(name, of: type) { row in rows[orderID(row), default: []].append(row) }
-    }
-
-    mutating func remove(_ orderID: String) -> [Row] {
-        rows.removeValue(forKey: orderID) ?? []
-    }
-
-    var orderIDs: [String] { rows.keys.sorted() }
-}
-
-extension TableDatabase {
-    /// Visits the rows of a table, a page at a time.
-    fileprivate func forEachRow<Row: Codable & Sendable>(
-        _ name: String, of type: Row.Type, _ visit: (Row) -> Void
-    ) async throws {
-        let table = table(name, of: type)
-        try await withReadTransaction { tx in
-            var last: String?
-            while true {
-                let page = try await table.scan(after: last, limit: 1000, in: tx)
-                for entry in page { visit(entry.row) }
-                guard page.count == 1000 else { return }
-                last = page.last?.key
-            }
-        }
-    }
-
-    /// Counts the rows of a table without reading what is in them.
-    func rowCount(_ name: String) async throws -> Int {
-        try await withReadTransaction { tx in
-            var count = 0
-            var last: String?
-            while true {
-                let page = try await tableStore.scan(name, prefix: "", after: last, limit: 1000, in: tx)
-                count += page.count
-                guard page.count == 1000 else { return count }
-                last = page.last?.key
-            }
-        }
     }
 }

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
-import Foundation
-import Synchronization
+import ExampleSupport
 
-/// Where this process stands, in a file that outlives it: whoever kills it can read there what was under way.
-///
-/// The file holds a record of 40 bytes for each point: its name, padded with zeros to 32 bytes, and how many messages stand
-/// there now, as a little-endian integer of 64 bits.
+/// Where this process stands, for whoever kills it: how many messages are at which point.
 final class CrashPoints: Sendable {
     enum Point: Int, CaseIterable {
-        /// The relay has claimed the row, and the bus has not answered.
+        /// The relay has claimed the row, or read it from the log, and the bus has not answered.
         case claimed
         /// The bus has the message, and the row does not say so yet.
         case publishedUnmarked
@@ -35,54 +31,25 @@ final class CrashPoints: Sendable {
         }
     }
 
-    private static let nameBytes = 32
-    private static let recordBytes = 40
-
-    /// The mapped file.
-    ///
-    /// It is written under the lock only, and unmapped by the end of the process.
-    private struct Memory: @unchecked Sendable {
-        let start: UnsafeMutableRawPointer
-
-        func add(_ count: Int64, at point: Point) {
-            let place = point.rawValue * CrashPoints.recordBytes + CrashPoints.nameBytes
-            let old = start.load(fromByteOffset: place, as: Int64.self)
-            start.storeBytes(of: max(0, old + count), toByteOffset: place, as: Int64.self)
-        }
-    }
-
-    private let memory: Mutex<Memory>
+    private let file: PointsFile
 
     /// Opens the file that the environment variable `ORDER_CHECKOUT_CRASH_POINTS` names.
     ///
     /// - Returns: `nil` if it names none, or one that cannot be written.
     static func fromEnvironment() -> CrashPoints? {
-        guard let path = ProcessInfo.processInfo.environment["ORDER_CHECKOUT_CRASH_POINTS"] else { return nil }
-        return CrashPoints(path: path)
+        PointsFile(namedBy: "ORDER_CHECKOUT_CRASH_POINTS", points: Point.allCases.map(\.name)).map(CrashPoints.init)
     }
 
-    private init?(path: String) {
-        let size = Point.allCases.count * Self.recordBytes
-        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        guard ftruncate(descriptor, off_t(size)) == 0,
-            let start = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), start != MAP_FAILED
-        else { return nil }
-        memset(start, 0, size)
-        for point in Point.allCases {
-            let name = Array(point.name.utf8.prefix(Self.nameBytes))
-            (start + point.rawValue * Self.recordBytes).copyMemory(from: name, byteCount: name.count)
-        }
-        memory = Mutex(Memory(start: start))
+    private init(_ file: PointsFile) {
+        self.file = file
     }
 
     func enter(_ point: Point, _ count: Int = 1) {
-        memory.withLock { $0.add(Int64(count), at: point) }
+        file.add(count, at: point.rawValue)
     }
 
     func leave(_ point: Point, _ count: Int = 1) {
-        memory.withLock { $0.add(-Int64(count), at: point) }
+        file.add(-count, at: point.rawValue)
     }
 }
 
@@ -109,10 +76,13 @@ extension CrashPoints: Instrument {
 struct WatchedBus<Inner: Transport>: Transport {
     let inner: Inner
     let points: CrashPoints?
+    /// Whether what comes here was claimed by nobody, and so told by nobody.
+    let isFromLog: Bool
 
     var capabilities: TransportCapabilities { inner.capabilities }
 
     func publish(_ envelopes: [Envelope<Bytes>]) async throws -> [PublishResult] {
+        if isFromLog { points?.enter(.claimed, envelopes.count) }
         let results = try await inner.publish(envelopes)
         if let points {
             points.enter(.publishedUnmarked, results.count { if case .published = $0 { true } else { false } })

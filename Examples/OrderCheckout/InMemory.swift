@@ -13,20 +13,27 @@ struct InMemory {
 
     func run(
         _ file: OpenFile, bookkeeper: Bookkeeper, onProgress: @escaping @Sendable (Int, Int) -> Void
-    ) async throws -> Outcome {
+    ) async throws -> OrderRun.Ending {
         let options = options
         guard options.workers == 1 else {
             // On all cores and by the machine's clock.
             let runtime = Runtime(random: SeededRandom(seed: options.seed), instrument: bookkeeper)
             return try await Runtime.$current.withValue(runtime) {
-                try await Self.shop(options, bookkeeper, onProgress).run(file)
+                try await Self.run(file, in: Self.shop(options, bookkeeper, onProgress))
             }
         }
         // On one task at a time and on virtual time, so that the seed decides everything.
         let limits = Simulation.Limits(jobs: .max)
         return try await Simulation(seed: options.seed, limits: limits, instrument: bookkeeper).run {
-            try await Self.shop(options, bookkeeper, onProgress).run(file)
+            try await Self.run(file, in: Self.shop(options, bookkeeper, onProgress))
         }
+    }
+
+    private static func run(
+        _ file: OpenFile, in shop: Shop<InMemoryDatabase, InMemoryTransport>
+    ) async throws -> OrderRun.Ending {
+        let outcome = try await shop.run(file)
+        return OrderRun.Ending(outcome: outcome, books: try await Books(of: shop.premises.sites))
     }
 
     private static func shop(
@@ -39,8 +46,8 @@ struct InMemory {
         return Shop(
             options: options, bookkeeper: bookkeeper,
             premises: Premises(
-                bus: InMemoryTransport(redeliveryDelay: .milliseconds(50), faults: faults), order: InMemoryDatabase(),
-                payment: InMemoryDatabase(), inventory: InMemoryDatabase()
+                bus: InMemoryTransport(redeliveryDelay: .milliseconds(50), faults: faults),
+                sites: Options.ServiceName.allCases.map { Site(name: $0, database: InMemoryDatabase()) }
             ),
             onProgress: onProgress
         )

@@ -93,7 +93,7 @@ struct Intake<DB: ShopDatabase, Bus: Transport>: Sendable {
         do {
             var next = position
             next.accepted += 1
-            try await service.place(order, position: next)
+            try await write(next) { try await service.place(order, position: next) }
             position = next
         } catch let error as DatabaseError where error.code == .versionConflict {
             let reason = "the order '\(order.orderID)' was seen before"
@@ -105,9 +105,17 @@ struct Intake<DB: ShopDatabase, Bus: Transport>: Sendable {
         _ file: String, _ number: Int, _ text: [UInt8], _ reason: String, _ position: IntakePosition
     ) async throws {
         FileHandle.standardError.write(Data("\(file):\(number): \(reason)\n".utf8))
-        try await service.keep(
-            RejectedLine(file: file, line: number, reason: reason, bytes: text), position: position
-        )
+        let line = RejectedLine(file: file, line: number, reason: reason, bytes: text)
+        try await write(position) { try await service.keep(line, position: position) }
+    }
+
+    /// Commits something with a position, once: where the answer to a commit was lost, the position says whether it took place.
+    private func write(_ position: IntakePosition, _ body: () async throws -> Void) async throws {
+        let positions = IntakePosition.table(in: service.parts.database)
+        try await Persistence.run { isUnclear in
+            if isUnclear, let last = try await positions.get(IntakePosition.key), last.line >= position.line { return }
+            try await body()
+        }
     }
 
     /// Holds the next orders back while too many are under way and orders still end.

@@ -1,202 +1,226 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
-import DovetailKafka
 import DovetailPostgreSQL
-import DovetailRabbitMQ
 import DovetailSQL
 import DovetailSQLite
+import ExampleSupport
 import Foundation
-
-/// Something that is done on premises of whatever kind.
-protocol PremisesVisitor<Result>: Sendable {
-    associatedtype Result: Sendable
-
-    func visit<DB: ShopDatabase, Bus: BacklogReportingTransport>(_ premises: Premises<DB, Bus>) async throws -> Result
-}
 
 /// Premises that outlive the process, or reach beyond it: databases in files or on a server, a bus beside them or a broker.
 struct Lasting {
     let options: Options
 
-    /// Opens the premises that the options name, and closes them afterwards.
+    /// Opens the premises of the services that the options name, and closes them afterwards.
     func open<Visitor: PremisesVisitor>(for visitor: Visitor) async throws -> Visitor.Result {
-        switch options.database {
+        switch options.openServices.first.map(options.database) ?? options.database {
         case .memory:
-            try await withBus(
-                order: InMemoryDatabase(), payment: InMemoryDatabase(), inventory: InMemoryDatabase(),
-                local: InMemoryTransport(), visitor: visitor
+            try await Broker(options: options).open(
+                sites: options.openServices.map { Site(name: $0, database: InMemoryDatabase()) },
+                local: InMemoryTransport(), for: visitor
             )
-        case .sqlite(let path): try await openFiles(FileNames(path), for: visitor)
-        case .postgresql(let address): try await openServer(address, for: visitor)
+        case .sqlite: try await openFiles(for: visitor)
+        case .postgresql: try await openServer(for: visitor)
         }
     }
 
-    #if PostgreSQL
-        private func openServer<Visitor: PremisesVisitor>(
-            _ address: String, for visitor: Visitor
-        ) async throws -> Visitor.Result {
-            // One server is enough for an example. In earnest each service has a database of its own.
-            let configuration = PostgresConfiguration(mostConnections: options.workers + 4, longestWait: .seconds(10))
-            let databases = ["order", "payment", "inventory", "bus"].map { (name: String) in
-                PostgresDatabase(
-                    address, configuration: configuration, settings: SQLSettings(prefix: "\(name)_", service: name))
+    /// Reads the books of the three services, each from its own database; nothing runs, and nothing is made that is not there.
+    ///
+    /// - Throws: ``Unusable`` if one of them has no rows there.
+    func readBooks() async throws -> Books {
+        var books = Books()
+        for service in Options.ServiceName.allCases {
+            switch options.database(of: service) {
+            case .memory: throw Unusable(message: "what was in memory ended with the process.")
+            case .sqlite(let path): try await read(service, path: path, into: &books)
+            case .postgresql(let address): try await read(service, address: address, into: &books)
             }
-            let result: Result<Visitor.Result, any Error>
+        }
+        return books
+    }
+
+    #if PostgreSQL
+        private func openServer<Visitor: PremisesVisitor>(for visitor: Visitor) async throws -> Visitor.Result {
+            // One server is enough for an example. In earnest each service has a database of its own.
+            let outbox: PostgresOutbox = options.relay == .log ? .log : .table
+            let sites = options.openServices.compactMap { service -> Site<PostgresDatabase>? in
+                guard case .postgresql(let address) = options.database(of: service) else { return nil }
+                return Site(name: service, database: database(service.rawValue, address, outbox))
+            }
+            let place = if case .postgresql(let address) = options.database { address } else { "" }
+            return try await visit(
+                sites, bus: database("bus", place), pollInterval: .milliseconds(20),
+                relays: { try await relays(of: sites, bus: $0) }, visitor, closing: { await $0.close() }
+            )
+        }
+
+        /// Notes by which relay the run publishes, and has the server keep its log if it is that one.
+        private func relays(
+            of sites: [Site<PostgresDatabase>], bus: some Transport
+        ) async throws -> any RelayMaker<PostgresDatabase> {
+            // By handles whose outbox is a table: one that writes to the log needs it to be kept already.
+            let plain = sites.compactMap { site -> Site<PostgresDatabase>? in
+                guard case .postgresql(let address) = options.database(of: site.name) else { return nil }
+                return Site(name: site.name, database: database(site.name.rawValue, address))
+            }
+            let result: Result<any RelayMaker<PostgresDatabase>, any Error>
             do {
-                for database in databases { try await database.open() }
-                let bus = SQLTransport(
-                    in: databases[3],
-                    settings: SQLTransportSettings(lease: .seconds(options.lease), pollInterval: .milliseconds(20)))
-                result = .success(
-                    try await withBus(
-                        order: databases[0], payment: databases[1], inventory: databases[2], local: bus,
-                        visitor: visitor))
-            } catch let error as DatabaseError where [.unavailable, .cannotOpen, .foreignSchema].contains(error.code) {
-                result = .failure(Unusable(message: error.message))
+                if let order = plain.first(where: { $0.name == .order }) {
+                    try await options.relay.note(in: order.database)
+                    // Nothing is prepared for a run that will not be.
+                    if options.services == nil, !options.resume,
+                        try await IntakePosition.table(in: order.database).get(IntakePosition.key) != nil
+                    {
+                        throw Unusable.earlierRun
+                    }
+                }
+                if options.relay == .log {
+                    let logs = LogRelays(run: try await Broker(options: options).runName(in: plain))
+                    try await logs.prepare(sites, bus: bus)
+                    result = .success(logs)
+                } else {
+                    result = .success(TableRelays<PostgresDatabase>())
+                }
             } catch {
                 result = .failure(error)
             }
-            for database in databases { await database.close() }
+            for site in plain { await site.database.close() }
             return try result.get()
         }
+
+        private func read(_ service: Options.ServiceName, address: String, into books: inout Books) async throws {
+            try await read(service, database(service.rawValue, address), prefix: "\(service.rawValue)_", into: &books) {
+                await $0.close()
+            }
+        }
+
+        private func database(
+            _ name: String, _ address: String, _ outbox: PostgresOutbox = .table
+        ) -> PostgresDatabase {
+            let configuration = PostgresConfiguration(mostConnections: options.workers + 4, longestWait: .seconds(10))
+            return PostgresDatabase(
+                address, configuration: configuration, settings: SQLSettings(prefix: "\(name)_", service: name),
+                outbox: outbox)
+        }
     #else
-        private func openServer<Visitor: PremisesVisitor>(
-            _ address: String, for visitor: Visitor
-        ) async throws -> Visitor.Result {
-            throw Unusable(
+        private static var withoutPostgreSQL: Unusable {
+            Unusable(
                 message:
                     "this program was built without PostgreSQL. Run 'swift run --traits PostgreSQL OrderCheckout …'.")
+        }
+
+        private func openServer<Visitor: PremisesVisitor>(for visitor: Visitor) async throws -> Visitor.Result {
+            throw Self.withoutPostgreSQL
+        }
+
+        private func read(_ service: Options.ServiceName, address: String, into books: inout Books) async throws {
+            throw Self.withoutPostgreSQL
         }
     #endif
 
     #if SQLite
-        private func openFiles<Visitor: PremisesVisitor>(
-            _ names: FileNames, for visitor: Visitor
-        ) async throws -> Visitor.Result {
-            let order = SQLiteDatabase(names.file(for: "order"), settings: SQLSettings(service: "order"))
-            let payment = SQLiteDatabase(names.file(for: "payment"), settings: SQLSettings(service: "payment"))
-            let inventory = SQLiteDatabase(names.file(for: "inventory"), settings: SQLSettings(service: "inventory"))
-            let databases = [order, payment, inventory]
-            do {
-                for database in databases { try await database.open() }
-            } catch let error as DatabaseError {
-                throw Unusable(message: "\(error.message)")
+        private func openFiles<Visitor: PremisesVisitor>(for visitor: Visitor) async throws -> Visitor.Result {
+            let sites = options.openServices.compactMap { service in
+                file(of: service).map { Site(name: service, database: database(service, $0)) }
             }
-            let bus = SQLiteDatabase(names.file(for: "bus"))
-            let settings = SQLTransportSettings(lease: .seconds(options.lease))
-            let result: Result<Visitor.Result, any Error>
-            do {
-                result = .success(
-                    try await withBus(
-                        order: order, payment: payment, inventory: inventory,
-                        local: SQLTransport(in: bus, settings: settings), visitor: visitor))
-            } catch {
-                result = .failure(error)
+            let place = if case .sqlite(let path) = options.database { FileNames(path).file(for: "bus") } else { "" }
+            return try await visit(sites, bus: SQLiteDatabase(place), pollInterval: nil, visitor) { await $0.close() }
+        }
+
+        private func read(_ service: Options.ServiceName, path: String, into books: inout Books) async throws {
+            let file = file(of: service) ?? path
+            guard FileManager.default.fileExists(atPath: file) else {
+                throw Unusable(message: "there is no file '\(file)' with the books of the service \(service.rawValue).")
             }
-            await bus.close()
-            for database in databases { await database.close() }
-            return try result.get()
+            try await read(service, database(service, file), prefix: "dovetail_", into: &books) { await $0.close() }
+        }
+
+        private func database(_ service: Options.ServiceName, _ file: String) -> SQLiteDatabase {
+            SQLiteDatabase(file, settings: SQLSettings(service: service.rawValue))
+        }
+
+        /// The file of a service: the one that was named for it, or one beside that of all.
+        private func file(of service: Options.ServiceName) -> String? {
+            if case .sqlite(let path)? = options.ownDatabases[service] { return path }
+            guard case .sqlite(let path) = options.database else { return nil }
+            return FileNames(path).file(for: service.rawValue)
         }
     #else
-        private func openFiles<Visitor: PremisesVisitor>(
-            _ names: FileNames, for visitor: Visitor
-        ) async throws -> Visitor.Result {
-            throw Unusable(
-                message: "this program was built without SQLite. Run 'swift run --traits SQLite OrderCheckout …'.")
+        private static var withoutSQLite: Unusable {
+            Unusable(message: "this program was built without SQLite. Run 'swift run --traits SQLite OrderCheckout …'.")
+        }
+
+        private func openFiles<Visitor: PremisesVisitor>(for visitor: Visitor) async throws -> Visitor.Result {
+            throw Self.withoutSQLite
+        }
+
+        private func read(_ service: Options.ServiceName, path: String, into books: inout Books) async throws {
+            throw Self.withoutSQLite
         }
     #endif
 
-    /// Opens the bus and hands all over; the one beside the databases unless another was named.
-    private func withBus<DB: ShopDatabase, Local: BacklogReportingTransport, Visitor: PremisesVisitor>(
-        order: DB, payment: DB, inventory: DB, local: Local, visitor: Visitor
+    /// Opens databases, hands all over with a bus, and closes what was opened.
+    private func visit<Pool: SQLConnectionPool, Visitor: PremisesVisitor>(
+        _ sites: [Site<SQLDatabase<Pool>>], bus: SQLDatabase<Pool>, pollInterval: Duration?,
+        relays makeRelays: (SQLTransport<Pool>) async throws -> any RelayMaker<SQLDatabase<Pool>> = { _ in
+            TableRelays<SQLDatabase<Pool>>()
+        },
+        _ visitor: Visitor, closing close: (SQLDatabase<Pool>) async -> Void
     ) async throws -> Visitor.Result {
-        func visit(_ bus: some BacklogReportingTransport) async throws -> Visitor.Result {
-            try await visitor.visit(
-                Premises(bus: bus, order: order, payment: payment, inventory: inventory, isLasting: true))
-        }
-        switch options.transport {
-        case .kafka(let address):
-            #if Kafka
-                // After six seconds, the least that brokers allow, a member that was killed is taken for dead, and the others
-                // do not wait longer for it to take part when the partitions are dealt out anew.
-                var settings = [
-                    "session.timeout.ms": "6000", "max.poll.interval.ms": "6000", "heartbeat.interval.ms": "500",
-                ]
-                settings["group.instance.id"] = options.member
-                let kafka = try KafkaTransport(
-                    address, topics: .onDemand(partitions: 6), handoverTime: .seconds(2), options: settings
-                )
-                let result: Result<Visitor.Result, any Error>
-                do {
-                    try await reach(kafka)
-                    // Names of its own, so that what other runs left on the broker is none of this one's business.
-                    let prefix = try await runName(in: order) + "."
-                    result = .success(try await visit(NamespacedTransport(kafka, prefix: prefix)))
-                } catch let error as TransportError {
-                    result = .failure(Unusable(message: "Kafka at \(address): \(error.message)"))
-                } catch {
-                    result = .failure(error)
-                }
-                await kafka.close()
-                return try result.get()
-            #else
-                throw Unusable(
-                    message: "this program was built without Kafka, which is at \(address). "
-                        + "Run 'swift run --traits SQLite,Kafka OrderCheckout …'.")
-            #endif
-        case .rabbitMQ(let address):
-            #if RabbitMQ
-                // Every event has one service that reads it, and one whose queue is not there yet is tried again.
-                let result: Result<Visitor.Result, any Error>
-                do {
-                    let rabbit = try RabbitMQTransport(
-                        address, topics: .onDemand(partitions: 4), handoverTime: .seconds(2))
-                    do {
-                        try await reach(rabbit)
-                        // Names of its own, so that what other runs left on the broker is none of this one's business.
-                        let prefix = try await runName(in: order) + "."
-                        result = .success(try await visit(NamespacedTransport(rabbit, prefix: prefix)))
-                    } catch {
-                        await rabbit.close()
-                        throw error
-                    }
-                    await rabbit.close()
-                } catch let error as TransportError {
-                    result = .failure(Unusable(message: error.message))
-                } catch {
-                    result = .failure(error)
-                }
-                return try result.get()
-            #else
-                // The address is not shown: it may hold a password.
-                _ = address
-                throw Unusable(
-                    message: "this program was built without RabbitMQ. "
-                        + "Run 'swift run --traits SQLite,RabbitMQ OrderCheckout …'.")
-            #endif
-        case .local: return try await visit(local)
-        }
-    }
-
-    /// Asks the broker for something, to hear at once if there is none.
-    private func reach(_ bus: some BacklogReportingTransport) async throws {
+        var settings = SQLTransportSettings(lease: .seconds(options.lease))
+        if let pollInterval { settings.pollInterval = pollInterval }
+        let local = SQLTransport(in: bus, settings: settings)
+        let result: Result<Visitor.Result, any Error>
         do {
-            _ = try await bus.backlog(of: "order-checkout", on: [OrderPlaced.topic])
-        } catch let error as TransportError where error.code == .unknownTopic {
-            // There is one that knows nothing of this shop yet.
+            let relays: any RelayMaker<SQLDatabase<Pool>>
+            do {
+                relays = try await makeRelays(local)
+                for site in sites { try await site.database.open() }
+            } catch let error as DatabaseError {
+                throw Unusable(message: error.message)
+            }
+            let done = try await Broker(options: options).open(
+                sites: sites, local: local, relays: relays, for: visitor)
+            if visitor.isEnd(done) { try await relays.end(sites, bus: local) }
+            result = .success(done)
+        } catch let error as DatabaseError where Self.unusable.contains(error.code) {
+            result = .failure(Unusable(message: error.message))
+        } catch {
+            result = .failure(error)
         }
+        await close(bus)
+        for site in sites { await close(site.database) }
+        return try result.get()
     }
 
-    /// The name of the run that is kept in the database of the order service, made by whoever comes first.
-    private func runName<DB: ShopDatabase>(in database: DB) async throws -> String {
-        try await database.withTransaction { tx in
-            let table = database.table("run", of: String.self)
-            if let name = try await table.get("name", in: tx) { return name }
-            let name = "order-checkout-\(Runtime.current.makeUUID())"
-            try await table.put(name, at: "name", in: tx)
-            return name
+    private static var unusable: Set<DatabaseError.Code> {
+        [.unavailable, .cannotOpen, .foreignSchema, .unsupported, .logLost, .readOnlyDatabase]
+    }
+
+    /// Reads the books of one service, if they are there.
+    private func read<Pool: SQLConnectionPool>(
+        _ service: Options.ServiceName, _ database: SQLDatabase<Pool>, prefix: String, into books: inout Books,
+        closing close: (SQLDatabase<Pool>) async -> Void
+    ) async throws {
+        var read = Books()
+        let result: Result<Void, any Error>
+        do {
+            // The first use of a database makes the tables of the library; here they must have been made.
+            _ = try await database.pool.withConnection(for: .reading) { connection in
+                try await connection.run(SQLStatement("SELECT 1 FROM \(prefix)rows LIMIT 1", []))
+            }
+            read = books
+            try await read.read(Site(name: service, database: database))
+            result = .success(())
+        } catch let error as DatabaseError {
+            result = .failure(
+                Unusable(message: "the books of the service \(service.rawValue) cannot be read: \(error.message)"))
+        } catch {
+            result = .failure(error)
         }
+        await close(database)
+        try result.get()
+        books = read
     }
 }
 
@@ -212,49 +236,4 @@ struct FileNames {
     }
 
     func file(for part: String) -> String { "\(stem)-\(part).\(ending)" }
-}
-
-/// A whole run: takes the orders in, runs the services, and audits the books.
-struct WholeRun: PremisesVisitor {
-    let options: Options
-    let file: OpenFile
-    let bookkeeper: Bookkeeper
-    let onProgress: @Sendable (Int, Int) -> Void
-
-    func visit<DB: ShopDatabase, Bus: BacklogReportingTransport>(_ premises: Premises<DB, Bus>) async throws -> Outcome
-    {
-        try await watched(premises, options, bookkeeper, telling: onProgress) { shop in try await shop.run(file) }
-    }
-}
-
-/// Some of the services, beside a whole run or a tour on the same premises.
-struct MemberRun: PremisesVisitor {
-    let options: Options
-    let services: Set<Options.ServiceName>
-
-    func visit<DB: ShopDatabase, Bus: BacklogReportingTransport>(_ premises: Premises<DB, Bus>) async throws {
-        try await watched(premises, options, Bookkeeper()) { shop in try await shop.runServices(services) }
-    }
-}
-
-/// Makes a shop that tells whoever kills it where it stands.
-private func watched<DB: ShopDatabase, Bus: Transport, Result>(
-    _ premises: Premises<DB, Bus>, _ options: Options, _ bookkeeper: Bookkeeper,
-    telling onProgress: @escaping @Sendable (Int, Int) -> Void = { _, _ in },
-    _ body: (Shop<DB, WatchedBus<Bus>>) async throws -> Result
-) async throws -> Result {
-    let points = CrashPoints.fromEnvironment()
-    var instruments: [any Instrument] = [bookkeeper]
-    if let points { instruments.append(points) }
-    let shop = Shop(
-        options: options, bookkeeper: bookkeeper,
-        premises: Premises(
-            bus: WatchedBus(inner: premises.bus, points: points), order: premises.order, payment: premises.payment,
-            inventory: premises.inventory, isLasting: premises.isLasting
-        ),
-        crashPoints: points, onProgress: onProgress
-    )
-    return try await Runtime.$current.withValue(Runtime(instrument: InstrumentGroup(instruments))) {
-        try await body(shop)
-    }
 }

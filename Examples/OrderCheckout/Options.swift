@@ -8,15 +8,6 @@ struct Options {
         case outbox, idempotency, retry, fencing
     }
 
-    /// Where the rows are kept.
-    enum DatabaseChoice: Equatable {
-        case memory
-        /// Files beside this one, one for each service.
-        case sqlite(String)
-        /// Tables of their own for each service, in the database with this address.
-        case postgresql(String)
-    }
-
     /// What carries the messages.
     enum TransportChoice: Equatable {
         /// Memory; with SQLite or PostgreSQL, beside the others, so that it survives with them.
@@ -30,6 +21,33 @@ struct Options {
         case order, payment, inventory
     }
 
+    /// The name of a run on a broker, of characters that every broker takes.
+    struct RunName: Equatable {
+        let text: String
+
+        init(_ text: String) throws(UsageError) {
+            let isPlain = text.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+                case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"): true
+                default: false
+                }
+            }
+            guard isPlain, (1...60).contains(text.utf8.count) else {
+                throw UsageError("--run takes 1 to 60 letters, digits, '-' and '_', not '\(text)'.")
+            }
+            self.text = text
+        }
+    }
+
+    /// How what an outbox has written gets to the bus.
+    enum RelayChoice: String, CaseIterable {
+        /// From a table, which is polled.
+        case table
+        /// From the log of a PostgreSQL server.
+        case log
+    }
+
     /// The file of orders; `nil` for the one that comes with the example, `-` for standard input.
     var orders: String?
     var duplicate = 0.1
@@ -40,8 +58,12 @@ struct Options {
     var seed: UInt64 = 1
     var workers = 8
     var without: Set<Protection> = []
+    /// Where the rows are kept: files beside the one that is named, or tables of their own, for each service.
     var database = DatabaseChoice.memory
+    /// Where single services keep theirs instead.
+    var ownDatabases: [ServiceName: DatabaseChoice] = [:]
     var transport = TransportChoice.local
+    var relay = RelayChoice.table
     var resume = false
     /// How long what a process has claimed is its own, in case it ends without a word.
     var lease = 2.0
@@ -49,6 +71,10 @@ struct Options {
     var services: Set<ServiceName>?
     /// The name by which a broker knows this process again when it was killed and comes back.
     var member: String?
+    /// The name under which the processes of a run find each other on a broker; made up if `nil`.
+    var run: RunName?
+    /// Whether only to read the books of an earlier run.
+    var audit = false
     var tour = false
     var json = false
     var help = false
@@ -65,11 +91,14 @@ struct Options {
             case "--seed": seed = try reader.number(from: 0)
             case "--workers": workers = try reader.number(from: 1)
             case "--without": without.formUnion(try reader.choices())
-            case "--database": database = try databaseChoice(reader.value())
+            case "--database": try choose(reader.value())
             case "--transport": transport = try transportChoice(reader.value())
+            case "--relay": relay = try reader.choice()
             case "--lease": lease = try reader.fraction(in: 0.1...3600, as: "a number of seconds")
             case "--service": services = (services ?? []).union(try reader.choices("and"))
             case "--member": member = try reader.value()
+            case "--run": run = try RunName(reader.value())
+            case "--audit": audit = try reader.flag()
             case "--reorder": reorder = try reader.flag()
             case "--json": json = try reader.flag()
             case "--resume": resume = try reader.flag()
@@ -83,16 +112,80 @@ struct Options {
         try checkCombinations()
     }
 
+    /// Where a service keeps its rows.
+    func database(of service: ServiceName) -> DatabaseChoice { ownDatabases[service] ?? database }
+
+    /// The services whose databases this process opens.
+    var openServices: [ServiceName] { ServiceName.allCases.filter { services?.contains($0) ?? true } }
+
+    /// Whether other processes run the rest of the services.
+    var isPartOfRun: Bool { openServices.count < ServiceName.allCases.count }
+
+    private mutating func choose(_ text: String) throws(UsageError) {
+        for service in ServiceName.allCases where text.hasPrefix("\(service.rawValue)=") {
+            ownDatabases[service] = try DatabaseChoice(String(text.dropFirst(service.rawValue.count + 1)))
+            return
+        }
+        database = try DatabaseChoice(text)
+    }
+
     private func checkCombinations() throws(UsageError) {
-        if database == .memory {
+        let choices = openServices.map(database)
+        guard let first = choices.first else { return }
+        if choices.contains(.memory) {
             if resume {
                 throw UsageError("--resume needs --database: what was in memory ended with the process.")
             }
-            if services != nil { throw UsageError("--service needs --database, which processes can share.") }
+            if services != nil {
+                throw UsageError("--service needs --database, to go on where it was when it comes back.")
+            }
+            if audit { throw UsageError("--audit needs --database: what was in memory ended with the process.") }
+            if choices.contains(where: { $0 != .memory }) {
+                throw UsageError("--database names a place for some services only; name one for the others too.")
+            }
+        }
+        try checkProcesses(first)
+        try checkRelay()
+        if audit, orders != nil || services != nil || tour || resume {
+            throw UsageError("--audit only reads: it takes no --orders, --service, --tour and --resume.")
         }
         if services != nil, tour { throw UsageError("--service and --tour exclude each other.") }
         if tour, json { throw UsageError("--tour and --json exclude each other.") }
         if tour, orders == "-" { throw UsageError("--tour reads the keyboard, so the orders need a file.") }
+        if tour, !ownDatabases.isEmpty { throw UsageError("--tour takes one --database for all services.") }
+    }
+
+    private func checkRelay() throws(UsageError) {
+        guard relay == .log else { return }
+        for choice in openServices.map(database) {
+            guard case .postgresql = choice else {
+                throw UsageError("--relay log needs --database postgresql://…, whose log it reads.")
+            }
+        }
+        if without.contains(.outbox) {
+            throw UsageError("--relay log and --without outbox exclude each other: it is the outbox that it relays.")
+        }
+        if isPartOfRun {
+            // Nobody would know when the server need not keep its log for them any more.
+            throw UsageError("--relay log is for processes that run all services.")
+        }
+    }
+
+    private func checkProcesses(_ first: DatabaseChoice) throws(UsageError) {
+        if !audit, transport == .local, openServices.contains(where: { ownDatabases[$0] != nil }) {
+            throw UsageError(
+                "Services with a --database each need --transport: there is no place beside them for a bus.")
+        }
+        if !audit, !openServices.map(database).allSatisfy(first.isSameKind(as:)) {
+            throw UsageError("The services of one process keep their rows in databases of one kind.")
+        }
+        guard isPartOfRun else { return }
+        if orders != nil, !openServices.contains(.order) {
+            throw UsageError("--orders is for the process that runs the service order.")
+        }
+        if transport != .local, run == nil {
+            throw UsageError("--service needs --run NAME, by which the processes find each other on the broker.")
+        }
     }
 
     static let usage = """
@@ -131,28 +224,39 @@ struct Options {
                                 the bus (--duplicate, --drop, --reorder) are those of the bus in memory only.
           --transport rabbitmq:HOST:PORT  Sends them through RabbitMQ; also rabbitmq://USER:PASSWORD@HOST:PORT/VHOST. Needs
                                 'swift run --traits RabbitMQ'.
+          --database SERVICE=…  Keeps the rows of one service elsewhere than the others, in the file or database of just this
+                                name. May be given for each of them.
+          --relay log           Has the outboxes write to the log of the PostgreSQL server, and publishes from there in the order
+                                of commits. The server needs 'wal_level = logical', the user the right to replicate. Each
+                                service has a replication slot, for which the server keeps its log; the run takes the slots
+                                back when its books balance. Until then --resume needs --relay log too.
           --resume              Goes on where an earlier run on the same files was cut off.
           --lease SECONDS       After what time others take over what a process that ended had claimed. (default: 2)
-          --service NAMES       Runs only these services, as another member beside a run on the same files, until
-                                interrupted: order, payment and inventory, separated by commas.
-          --member NAME         The name of this process among those that run the same services on Kafka. A process that was killed
-                                and comes back under its name goes on at once; without one, the broker first waits six
-                                seconds for it.
           --tour                One page on the terminal: the services run as processes of their own, a key kills one, the
                                 lag rises and falls, and the books balance. Needs 'swift run --traits SQLite'.
 
-        EXIT STATUS: 0 the books balance, 1 they do not, 64 bad usage, 66 no such file, 69 something it needs is not there,
-        70 the run was given up.
-        """
-}
+        SERVICES AS PROCESSES OF THEIR OWN:
+          --service NAMES       Runs only these services, and opens only their databases, until SIGTERM or SIGINT: order,
+                                payment and inventory, separated by commas. With --orders, the one that runs order takes the
+                                file in and ends when all its orders have ended.
+          --run NAME            The name under which the processes find each other on the broker; the same for all of them,
+                                and another one for each run.
+          --member NAME         The name of this process among those that run the same services on Kafka. A process that was killed
+                                and comes back under its name goes on at once; without one, the broker first waits six
+                                seconds for it.
+          --audit               Reads the books of an earlier run from the databases of the three services, and runs nothing.
 
-private func databaseChoice(_ text: String) throws(UsageError) -> Options.DatabaseChoice {
-    if text == "memory" { return .memory }
-    if text.hasPrefix("postgresql://") || text.hasPrefix("postgres://") { return .postgresql(text) }
-    guard text.hasPrefix("sqlite:"), text.count > 7 else {
-        throw UsageError("--database takes sqlite:FILE or postgresql://USER@HOST/NAME, not '\(text)'.")
-    }
-    return .sqlite(String(text.dropFirst(7)))
+          Three processes that share nothing but the broker, each to be killed and started again as one likes:
+            OrderCheckout --service payment --database sqlite:payment/shop.db --transport kafka:HOST:PORT --run today
+            OrderCheckout --service inventory --database sqlite:inventory/shop.db --transport kafka:HOST:PORT --run today
+            OrderCheckout --service order --database sqlite:order/shop.db --transport kafka:HOST:PORT --run today \\
+              --orders Examples/OrderCheckout/orders.jsonl --resume
+            OrderCheckout --audit --database order=sqlite:order/shop-order.db \\
+              --database payment=sqlite:payment/shop-payment.db --database inventory=sqlite:inventory/shop-inventory.db
+
+        EXIT STATUS: 0 the books balance, 1 they do not, 64 bad usage, 66 no such file, 69 something it needs is not there,
+        70 the run was given up, 75 it was interrupted and --resume goes on with it.
+        """
 }
 
 private func transportChoice(_ text: String) throws(UsageError) -> Options.TransportChoice {

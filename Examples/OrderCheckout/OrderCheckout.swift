@@ -16,6 +16,8 @@ enum OrderCheckout {
             exit(isClean ? 0 : 1)
         } catch let error as OrderFile.Missing {
             program.fail(error.message, status: 66)
+        } catch is Interrupted {
+            program.fail("interrupted before all orders had ended. Run it again with --resume.", status: 75)
         } catch let error as Unusable {
             program.fail(error.message, status: 69)
         } catch {
@@ -24,8 +26,9 @@ enum OrderCheckout {
     }
 
     private static func run(_ options: Options) async throws -> Bool {
-        if let services = options.services {
-            try await Lasting(options: options).open(for: MemberRun(options: options, services: services))
+        if options.audit { return try await audit(options) }
+        if options.services != nil, options.orders == nil {
+            try await Lasting(options: options).open(for: MemberRun(options: options))
             return true
         }
         let path = try options.orders ?? shippedOrders()
@@ -36,24 +39,41 @@ enum OrderCheckout {
         let progress = Progress(isShown: isatty(2) == 1 && !options.json)
         let onProgress: @Sendable (Int, Int) -> Void = { progress.show(accepted: $0, ended: $1) }
         let started = SystemTime().monotonic()
-        let result =
-            if options.database == .memory, options.transport == .local {
+        let ending =
+            if options.openServices.allSatisfy({ options.database(of: $0) == .memory }), options.transport == .local {
                 try await InMemory(options).run(file, bookkeeper: bookkeeper, onProgress: onProgress)
             } else {
                 try await Lasting(options: options).open(
-                    for: WholeRun(options: options, file: file, bookkeeper: bookkeeper, onProgress: onProgress)
+                    for: OrderRun(options: options, file: file, bookkeeper: bookkeeper, onProgress: onProgress)
                 )
             }
         progress.clear()
+        let seconds = (SystemTime().monotonic() - started).inSeconds
+        if options.isPartOfRun { return show(PartReport(ending, fileName: name, seconds: seconds), options) }
         let report = Report(
-            audit: result.audit, figures: result.figures, fileName: name, orderOfInterest: result.orderOfInterest,
-            without: options.without, seconds: (SystemTime().monotonic() - started).inSeconds
+            audit: Audit(of: ending.books, accepted: ending.outcome.accepted), figures: ending.outcome.figures,
+            fileName: name, orderOfInterest: ending.outcome.orderOfInterest, without: options.without, seconds: seconds
         )
-        print(options.json ? report.json : report.text)
-        if options.json, !result.audit.isClean {
-            for complaint in result.audit.complaints { complain(complaint) }
+        return show(report, options)
+    }
+
+    /// From the rows of the three databases, wherever they are.
+    private static func audit(_ options: Options) async throws -> Bool {
+        let books = try await Lasting(options: options).readBooks()
+        guard let position = books.position else {
+            throw Unusable(message: "no orders were taken in there yet.")
         }
-        return result.audit.isClean
+        return show(
+            AuditReport(
+                audit: Audit(of: books, accepted: position.accepted), fileName: position.file, without: options.without),
+            options)
+    }
+
+    /// - Returns: Whether everything is as it should be.
+    private static func show(_ report: some ReportText, _ options: Options) -> Bool {
+        print(options.json ? report.json : report.text)
+        if options.json { for complaint in report.complaints { complain(complaint) } }
+        return report.complaints.isEmpty
     }
 
     /// On databases of its own in a folder that goes away, unless some are named.

@@ -6,6 +6,33 @@ import Synchronization
 /// What a database must offer for a service of this shop.
 typealias ShopDatabase = TableDatabase & OutboxDatabase & IdempotencyDatabase & WaitingRoomDatabase & DeadLetterDatabase
 
+/// Makes the relay that publishes what the outbox of a service has written.
+protocol RelayMaker<DB>: Sendable {
+    associatedtype DB: ShopDatabase
+
+    func makeRelay(of service: String, from database: DB, to bus: some Transport, _ pace: RelayPace) -> any Service
+
+    /// Takes back what was prepared for the relays, when nobody goes on with the run.
+    func end(_ sites: [Site<DB>], bus: some Transport) async throws
+}
+
+/// How fast a relay works.
+struct RelayPace: Sendable {
+    let pollInterval: Duration
+    let lease: Duration
+    let retry: any RetryPolicy
+}
+
+/// Relays that read the table of an outbox.
+struct TableRelays<DB: ShopDatabase>: RelayMaker {
+    func makeRelay(of service: String, from database: DB, to bus: some Transport, _ pace: RelayPace) -> any Service {
+        let settings = OutboxRelaySettings(pollInterval: pace.pollInterval, lease: pace.lease, retry: pace.retry)
+        return OutboxRelay(from: database, to: bus, settings: settings)
+    }
+
+    func end(_ sites: [Site<DB>], bus: some Transport) async throws {}
+}
+
 /// The parts that each service of this shop is built from: a database of its own, an outbox with its relay, a consumer.
 ///
 /// A service of your own names these parts directly; here they are gathered in one place so that each protection can be
@@ -14,12 +41,15 @@ struct ServiceParts<DB: ShopDatabase, Bus: Transport>: Sendable {
     let name: String
     let database: DB
     let bus: Bus
+    let relays: any RelayMaker<DB>
     let workers: Int
     let without: Set<Options.Protection>
     /// After what time others take over what this process has claimed.
     let lease: Duration
     /// After what time a message is noticed that another process has written.
     let pollInterval: Duration
+    /// Whether a message that nobody reads yet is kept however long its reader takes to start.
+    let waitsForReaders: Bool
     /// Told of where this process stands, in case it is killed there.
     let crashPoints: CrashPoints?
     /// Told of each event that an unprotected service lost.
@@ -162,10 +192,12 @@ struct ServiceParts<DB: ShopDatabase, Bus: Transport>: Sendable {
             .waitingRoom(lease: lease, pollingEvery: pollInterval)
             .waiting(in: database)
             .deadLettering(to: DeadLetterQueue(in: database))
-        let relay = OutboxRelay(
-            from: database, to: bus,
-            settings: OutboxRelaySettings(pollInterval: pollInterval, lease: lease, retry: retries)
+        let publishing = ExponentialBackoff(
+            from: retries.base, upTo: retries.cap,
+            attempts: waitsForReaders && !without.contains(.retry) ? .max : retries.attempts
         )
+        let pace = RelayPace(pollInterval: pollInterval, lease: lease, retry: publishing)
+        let relay = relays.makeRelay(of: name, from: database, to: bus, pace)
         try await Services(relay, consumer).run()
     }
 

@@ -3,29 +3,15 @@
 import Dovetail
 import Foundation
 
-/// Where a shop keeps its rows, and what carries its messages.
-struct Premises<DB: ShopDatabase, Bus: Transport>: Sendable {
-    let bus: Bus
-    let order: DB
-    let payment: DB
-    let inventory: DB
-    /// Whether they outlive the process, and other processes may use them at the same time.
-    var isLasting = false
-}
-
 /// What came out of a run.
 struct Outcome: Sendable {
-    var audit: Audit
+    /// How many orders were taken in, by this run and by those that it went on with.
+    var accepted: Int
     var figures: Bookkeeper.Figures
     var orderOfInterest: String?
 }
 
-/// Something that a run needs is not there, or not as it needs it.
-struct Unusable: Error {
-    let message: String
-}
-
-/// The three services with their databases and the bus between them.
+/// The services that this process runs, and the bus that joins them to each other and to those of other processes.
 struct Shop<DB: ShopDatabase, Bus: Transport>: Sendable {
     let options: Options
     let bookkeeper: Bookkeeper
@@ -34,130 +20,105 @@ struct Shop<DB: ShopDatabase, Bus: Transport>: Sendable {
     /// Told now and then how many orders were taken in and how many have ended.
     let onProgress: @Sendable (_ accepted: Int, _ ended: Int) -> Void
 
-    /// Takes all orders of a file in, waits until every message has come to rest, and audits the books.
+    /// Takes all orders of a file in, and waits until they have come to rest.
+    ///
+    /// - Throws: ``Interrupted`` if the services were asked to end before.
     func run(_ file: OpenFile) async throws -> Outcome {
-        let start = try await position(in: file.name)
-        return try await withThrowingTaskGroup(of: Void.self) { group in
-            for service in services(Set(Options.ServiceName.allCases)) {
-                group.addTask { try await service.run() }
+        let desk = try desk
+        let start = try await desk.position(in: file.name)
+        return try await withThrowingTaskGroup(of: Outcome?.self) { group in
+            for service in services {
+                group.addTask {
+                    try await service.run()
+                    return nil
+                }
+            }
+            group.addTask {
+                let intake = desk.intake { [bookkeeper, onProgress] in onProgress($0, bookkeeper.current.ended) }
+                let taken = try await intake.run(try file.take(), from: start)
+                try await untilAtRest(accepted: taken.accepted, at: desk)
+                return Outcome(
+                    accepted: taken.accepted, figures: bookkeeper.current, orderOfInterest: taken.interest)
             }
             defer { group.cancelAll() }
-            let intake = intake { [bookkeeper, onProgress] in onProgress($0, bookkeeper.current.ended) }
-            let taken = try await intake.run(try file.take(), from: start)
-            try await untilAtRest(accepted: taken.accepted)
+            // A service ends first only if it has failed or the process was asked to end.
+            guard let first = try await group.next(), let outcome = first else { throw Interrupted() }
             group.cancelAll()
             while let ended = await group.nextResult() {
                 if case .failure(let error) = ended, !(error is CancellationError) { throw error }
             }
-            return Outcome(
-                audit: try await audit(accepted: taken.accepted), figures: bookkeeper.current,
-                orderOfInterest: taken.interest
-            )
+            return outcome
         }
     }
 
-    /// Runs some of the services beside others on the same premises, until cancelled or interrupted.
-    func runServices(_ names: Set<Options.ServiceName>) async throws {
-        try await Services(services(names)).run()
+    /// Runs the services beside those of other processes, until cancelled or interrupted.
+    func runServices() async throws {
+        let watch = ParentWatch().map { [$0] as [any Service] } ?? []
+        try await Services(watch + services).run()
     }
 
-    func intake(onProgress: @escaping @Sendable (_ accepted: Int) -> Void) -> Intake<DB, Bus> {
-        Intake(
-            service: orderService, options: options, bookkeeper: bookkeeper, countEnded: countEnded,
-            onProgress: onProgress
-        )
+    /// Where orders come in.
+    ///
+    /// - Throws: ``Unusable`` if this process does not run the order service.
+    var desk: OrderDesk<DB, Bus> {
+        get throws {
+            guard let site = premises.sites.first(where: { $0.name == .order }) else {
+                throw Unusable(message: "orders come in where the service order runs.")
+            }
+            return OrderDesk(
+                service: orderService(site), options: options, bookkeeper: bookkeeper, isShared: premises.isLasting)
+        }
     }
 
-    private var orderService: OrderService<DB, Bus> {
-        OrderService(parts: parts("order", premises.order)) { [bookkeeper] in bookkeeper.orderEnded(after: $0) }
-    }
-
-    private func services(_ names: Set<Options.ServiceName>) -> [any Service] {
+    private var services: [any Service] {
         let chance = Chance(seed: options.seed)
-        return Options.ServiceName.allCases.filter(names.contains).map { name in
-            switch name {
-            case .order: orderService
+        return premises.sites.map { site in
+            switch site.name {
+            case .order: orderService(site)
             case .payment:
                 PaymentService(
-                    parts: parts("payment", premises.payment),
-                    gateway: CardGateway(chance: chance, decline: options.decline)
-                )
+                    parts: parts(site), gateway: CardGateway(chance: chance, decline: options.decline))
             case .inventory:
-                InventoryService(
-                    parts: parts("inventory", premises.inventory), chance: chance, outOfStock: options.outOfStock
-                )
+                InventoryService(parts: parts(site), chance: chance, outOfStock: options.outOfStock)
             }
         }
     }
 
-    private func parts(_ name: String, _ database: DB) -> ServiceParts<DB, Bus> {
+    private func orderService(_ site: Site<DB>) -> OrderService<DB, Bus> {
+        OrderService(parts: parts(site)) { [bookkeeper] in bookkeeper.orderEnded(after: $0) }
+    }
+
+    private func parts(_ site: Site<DB>) -> ServiceParts<DB, Bus> {
         ServiceParts(
-            name: name, database: database, bus: premises.bus, workers: options.workers, without: options.without,
-            lease: .seconds(options.lease), pollInterval: premises.isLasting ? .milliseconds(100) : .seconds(1),
-            crashPoints: crashPoints, onLoss: { [bookkeeper] _ in bookkeeper.eventLost() }
+            name: site.name.rawValue, database: site.database, bus: premises.bus, relays: premises.relays,
+            workers: options.workers, without: options.without, lease: .seconds(options.lease),
+            pollInterval: premises.isLasting ? .milliseconds(100) : .seconds(1),
+            waitsForReaders: premises.isLasting, crashPoints: crashPoints,
+            onLoss: { [bookkeeper] _ in bookkeeper.eventLost() }
         )
-    }
-
-    /// How far an earlier run has come.
-    ///
-    /// - Throws: ``Unusable`` if there was one that this one does not go on with.
-    func position(in file: String) async throws -> IntakePosition {
-        guard let last = try await IntakePosition.table(in: premises.order).get(IntakePosition.key) else {
-            return IntakePosition(file: file, seed: options.seed, line: 0, accepted: 0)
-        }
-        guard options.resume else {
-            throw Unusable(
-                message:
-                    "the files hold the orders of an earlier run. Add --resume to go on with it, or name other files.")
-        }
-        guard last.file == file, last.seed == options.seed else {
-            throw Unusable(
-                message:
-                    "the earlier run took its orders from \(last.file) with --seed \(last.seed), this one would take "
-                    + "them from \(file) with --seed \(options.seed). Resume it with the same.")
-        }
-        return last
-    }
-
-    /// Reads from the rows how things stand.
-    func audit(accepted: Int) async throws -> Audit {
-        try await Audit(
-            order: premises.order, payment: premises.payment, inventory: premises.inventory, accepted: accepted
-        )
-    }
-
-    /// Counts from the rows how orders have ended.
-    func endings() async throws -> (confirmed: Int, cancelled: Int) {
-        var (confirmed, cancelled) = (0, 0)
-        for entry in try await premises.order.table("endings", of: Ending.self).all() {
-            if entry.row.state == .confirmed { confirmed += 1 } else { cancelled += 1 }
-        }
-        return (confirmed, cancelled)
     }
 
     // MARK: Waiting
 
-    @Sendable private func countEnded() async throws -> Int {
-        // Others may end orders too where several processes share the rows.
-        premises.isLasting ? try await premises.order.rowCount("endings") : bookkeeper.current.ended
-    }
-
     /// Waits until no message is under way: nothing to publish, and nothing delivered for a while.
-    private func untilAtRest(accepted: Int) async throws {
+    private func untilAtRest(accepted: Int, at desk: OrderDesk<DB, Bus>) async throws {
         let time = Runtime.current.time
         let interval: Duration = .milliseconds(premises.isLasting ? 100 : 50)
         // Deliveries that vanished come again within a fraction of this, and retries wait less long. Where a process ended, what
         // it had claimed comes again when the leases have run out, and a broker may take a while to notice.
         let patience = premises.isLasting ? .seconds(10 + 4 * options.lease) : Duration.seconds(2)
-        var last = (movements: bookkeeper.current.movements, ended: try await countEnded())
+        // A service in another process may be down for as long as it likes. Without a protection some orders never end.
+        let isPatient = options.isPartOfRun && options.without.isEmpty
+        var last = (movements: bookkeeper.current.movements, ended: try await desk.countEnded())
         var still: Duration = .zero
         while true {
             try await time.sleep(for: interval)
-            let now = (movements: bookkeeper.current.movements, ended: try await countEnded())
+            let now = (movements: bookkeeper.current.movements, ended: try await desk.countEnded())
             onProgress(accepted, now.ended)
             still = now == last ? still + interval : .zero
             last = now
-            guard still >= (now.ended >= accepted ? .milliseconds(400) : patience) else { continue }
+            let areOver = now.ended >= accepted
+            guard areOver || !isPatient, still >= (areOver ? .milliseconds(400) : patience) else { continue }
             if still >= patience * 5 { return }
             if try await unsent() == 0 { return }
         }
@@ -165,8 +126,8 @@ struct Shop<DB: ShopDatabase, Bus: Transport>: Sendable {
 
     private func unsent() async throws -> Int {
         var unsent = 0
-        for database in [premises.order, premises.payment, premises.inventory] {
-            unsent += try await database.outboxStore.statistics().unsent
+        for site in premises.sites {
+            unsent += try await Persistence.run { _ in try await site.database.outboxStore.statistics().unsent }
         }
         return unsent
     }

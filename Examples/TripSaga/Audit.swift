@@ -2,6 +2,15 @@
 
 import Dovetail
 
+/// What came of a run.
+struct Outcome: Sendable {
+    let audit: Audit
+    /// That of one trip, to be shown.
+    let history: SagaHistory
+    /// How often an engine was killed.
+    let kills: Int
+}
+
 /// What the rows say when all is over.
 struct Audit: Sendable {
     var counts: [SagaStatus: Int] = [:]

@@ -28,6 +28,7 @@ struct City<DB: CityDatabase>: Sendable {
 
     let database: DB
     let options: Options
+    var points: TripPoints?
 
     private var books: Table<DB, Books> { database.table("books", of: Books.self) }
     /// What was answered under a key: the same question gets the same answer.
@@ -38,7 +39,7 @@ struct City<DB: CityDatabase>: Sendable {
     func refund(_ trip: Int, key: String) async throws {
         // Nothing is given back of a hold that never was, and none can come afterwards under this key.
         let isHeld = try await known("hold", key)
-        try await write(trip, "refund", key) { $0.refunds += isHeld ? 1 : 0 }
+        try await write(trip, "refund", key, isUndo: true) { $0.refunds += isHeld ? 1 : 0 }
         if !isHeld { try await write(trip, "hold", key) { _ in } }
     }
 
@@ -51,7 +52,7 @@ struct City<DB: CityDatabase>: Sendable {
 
     func free(_ trip: Int, key: String) async throws {
         let isMatched = try await known("match", key)
-        try await write(trip, "free", key) { $0.freed += isMatched ? 1 : 0 }
+        try await write(trip, "free", key, isUndo: true) { $0.freed += isMatched ? 1 : 0 }
         if !isMatched { try await write(trip, "match", key) { _ in } }
     }
 
@@ -62,7 +63,8 @@ struct City<DB: CityDatabase>: Sendable {
     func read(_ trip: Int) async throws -> Books { try await books.get("\(trip)") ?? Books() }
 
     /// An engine that is cut off from its database for so long that another takes its saga over.
-    func stall(_ trip: Int) async throws {
+    func stall(_ trip: Int, key: String) async throws {
+        points?.calls(key)
         guard options.stalls(trip) else { return }
         let isFirst = try await database.withTransaction { tx in
             let stalls = database.table("stalls", of: Int.self)
@@ -79,8 +81,10 @@ struct City<DB: CityDatabase>: Sendable {
 
     @discardableResult
     private func write(
-        _ trip: Int, _ verb: String, _ key: String, answer: Int = 0, _ change: (inout Books) -> Void
+        _ trip: Int, _ verb: String, _ key: String, answer: Int = 0, isUndo: Bool = false,
+        _ change: (inout Books) -> Void
     ) async throws -> Int {
+        points?.calls(key)
         if Runtime.current.random.chance(options.faults / 2) { throw NoAnswer() }
         let result = try await database.withTransaction { tx in
             if options.isIdempotent, let known = try await answers.get("\(verb) \(key)", in: tx) { return known }
@@ -90,6 +94,7 @@ struct City<DB: CityDatabase>: Sendable {
             try await answers.put(answer, at: "\(verb) \(key)", in: tx)
             return answer
         }
+        points?.done(key, isUndo: isUndo)
         if Runtime.current.random.chance(options.faults / 2) { throw NoAnswer() }
         return result
     }

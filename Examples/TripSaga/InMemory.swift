@@ -7,7 +7,7 @@ import DovetailSimulation
 struct InMemory {
     let options: Options
 
-    func run() async throws -> (Audit, SagaHistory) {
+    func run() async throws -> Outcome {
         let options = options
         let world = World(seed: options.seed, limits: Simulation.Limits(jobs: .max))
         world.bus.setFaults(TransportFaults(duplicate: options.faults, lose: options.faults / 2))
@@ -26,16 +26,12 @@ struct InMemory {
                 )
                 if number.isMultiple(of: 20) { try await Runtime.current.time.sleep(for: .seconds(2)) }
             }
-            // Those whose engine is cut off, and some others, change their mind.
             try await Runtime.current.time.sleep(for: .milliseconds(500))
-            for number in 1...options.trips where options.stalls(number) || number % 29 == 0 {
-                do {
-                    try await desk.cancel(Options.id(of: number), by: "passenger", why: "It takes too long.")
-                } catch let error as SagaError where [.pastPivot, .alreadyEnded].contains(error.code) {}
-            }
+            try await desk.cancelSome(options)
             try await world.untilQuiet()
-            let shown = Options.id(of: min(options.trips, 34))
-            return (try await Audit.make(database, options: options), try await desk.history(of: shown))
+            return Outcome(
+                audit: try await Audit.make(database, options: options),
+                history: try await desk.history(of: options.shownTrip), kills: 0)
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dovetail
+import ExampleSupport
 import Foundation
 import Synchronization
 
@@ -42,7 +43,7 @@ final class Processes: Sendable {
             Bundle.main.executableURL ?? URL(fileURLWithPath: CommandLine.arguments.first ?? "TripSaga")
         process.arguments =
             [
-                "--engine", "--database", "sqlite:\(options.file ?? "")", "--seed", "\(options.seed)", "--faults",
+                "--engine", "--database", options.database.text, "--seed", "\(options.seed)", "--faults",
                 "\(options.faults)", "--trips", "\(options.trips)",
             ] + (options.without.isEmpty ? [] : ["--without", options.without.map(\.rawValue).joined(separator: ",")])
         process.standardInput = FileHandle.nullDevice

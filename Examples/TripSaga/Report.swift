@@ -4,9 +4,11 @@ import Dovetail
 
 /// What came of a run, for people and for programs.
 struct Report {
-    let audit: Audit
+    let outcome: Outcome
     let options: Options
-    let kills: Int
+
+    private var audit: Audit { outcome.audit }
+    private var kills: Int { outcome.kills }
 
     private func count(_ status: SagaStatus) -> Int { audit.counts[status] ?? 0 }
 

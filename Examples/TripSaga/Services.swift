@@ -7,11 +7,12 @@ struct TripServices<DB: CityDatabase, Bus: Transport>: Service {
     let database: DB
     let bus: Bus
     let options: Options
+    var points: TripPoints?
 
     func engine() throws -> SagaEngine<ShakyDatabase<DB>> {
-        let shaky = ShakyDatabase(inner: database, options: options)
+        let shaky = ShakyDatabase(inner: database, options: options, points: points)
         return try SagaEngine(
-            Trip(city: City(database: shaky, options: options), options: options), in: shaky,
+            Trip(city: City(database: shaky, options: options, points: points), options: options), in: shaky,
             settings: SagaEngineSettings(
                 concurrency: 32, pollInterval: .milliseconds(200), lease: options.lease, mostTakeovers: 1000))
     }
@@ -19,7 +20,7 @@ struct TripServices<DB: CityDatabase, Bus: Transport>: Service {
     func run() async throws {
         let engine = try engine()
         let outbox = Outbox(in: database)
-        let inbox = Consumer("trips", on: bus) { engine.routes }
+        let inbox = Consumer(Options.inbox, on: bus) { engine.routes }
         let drivers = Consumer("drivers", on: bus) {
             On(DriverDispatched.self, once: database) { dispatched, _, tx in
                 // Some drivers never answer.
@@ -34,5 +35,29 @@ struct TripServices<DB: CityDatabase, Bus: Transport>: Service {
             }
         }
         try await Services(OutboxRelay(from: database, to: bus), inbox, drivers, passengers, engine).run()
+    }
+}
+
+extension SagaEngine {
+    /// Those whose engine is cut off, and some others, change their mind.
+    func cancelSome(_ options: Options) async throws {
+        for number in 1...options.trips where options.stalls(number) || number % 29 == 0 {
+            do {
+                try await persistently {
+                    try await cancel(Options.id(of: number), by: "passenger", why: "It takes too long.")
+                }
+            } catch let error as SagaError where [.pastPivot, .alreadyEnded].contains(error.code) {}
+        }
+    }
+}
+
+/// Does again what others got in the way of, as whoever asks a database has to.
+func persistently(_ body: () async throws -> Void) async throws {
+    for attempt in 1... {
+        do {
+            return try await body()
+        } catch let error as DatabaseError where error.code.isTransient && attempt < 50 {
+            try await Runtime.current.time.sleep(for: .milliseconds(20 * attempt))
+        }
     }
 }

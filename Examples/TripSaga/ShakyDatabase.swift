@@ -9,12 +9,13 @@ struct ShakyDatabase<Inner: CityDatabase>: TableDatabase, OutboxDatabase, Idempo
 {
     let inner: Inner
     let options: Options
+    let points: TripPoints?
 
     var tableStore: Inner.Tables { inner.tableStore }
     var outboxStore: Inner.Outgoing { inner.outboxStore }
     var idempotencyStore: Inner.Keys { inner.idempotencyStore }
     var waitingRoomStore: Inner.WaitingRooms { inner.waitingRoomStore }
-    var sagaStore: ShakySagas<Inner.Sagas> { ShakySagas(inner: inner.sagaStore, options: options) }
+    var sagaStore: ShakySagas<Inner.Sagas> { ShakySagas(inner: inner.sagaStore, options: options, points: points) }
 
     func withTransaction<Result>(
         isolation: IsolationLevel?, _ body: (Inner.Transaction) async throws -> Result
@@ -33,6 +34,7 @@ struct ShakySagas<Inner: SagaStore>: SagaStore {
 
     let inner: Inner
     let options: Options
+    let points: TripPoints?
 
     var wakeUp: WakeUp? { inner.wakeUp }
 
@@ -63,7 +65,9 @@ struct ShakySagas<Inner: SagaStore>: SagaStore {
     }
 
     func claim(_ names: [String], limit: Int, lease: Duration) async throws -> SagaClaim {
-        try await inner.claim(names, limit: limit, lease: lease)
+        let claim = try await inner.claim(names, limit: limit, lease: lease)
+        points?.claimed(claim.rows)
+        return claim
     }
 
     func send(_ message: SagaMessage, retention: Duration, in tx: Transaction) async throws -> [SagaID] {

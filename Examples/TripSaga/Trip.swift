@@ -37,7 +37,7 @@ struct Trip<DB: CityDatabase>: Saga {
         }
         .retrying(.exponential(from: .milliseconds(200), upTo: .seconds(2), attempts: 5))
         Step("dispatch") { state, step in
-            try await city.stall(state.number)
+            try await city.stall(state.number, key: step.idempotencyKey)
             try await step.publish(DriverDispatched(trip: state.number, driver: state.driver ?? 0))
         }
         // Who gets no driver gets the money back.

@@ -12,14 +12,17 @@ enum TripSaga {
         let options = program.options { (reader) throws(UsageError) in try Options(reader) }
         if options.help { program.finish(Options.usage) }
         do {
-            if options.isEngine { return try await Lasting(options: options).runEngine() }
-            let (audit, history, kills) = try await run(options)
-            if let file = options.timeline {
-                try Data(history.html().utf8).write(to: URL(fileURLWithPath: file))
-            }
-            let report = Report(audit: audit, options: options, kills: kills)
+            let lasting = Lasting(options: options)
+            if options.isEngine { return try await lasting.open(for: EngineProcess(options: options)) }
+            // Before the work, that is, not after it.
+            if let file = options.timeline { write("", to: file) }
+            let outcome =
+                try await options.isLasting
+                ? lasting.open(for: WholeRun(options: options)) : InMemory(options: options).run()
+            if let file = options.timeline { write(outcome.history.html(), to: file) }
+            let report = Report(outcome: outcome, options: options)
             print(options.json ? report.json : report.text)
-            exit(audit.violations.isEmpty ? 0 : 1)
+            exit(outcome.audit.violations.isEmpty ? 0 : 1)
         } catch let error as Lasting.Unusable {
             program.fail("\(error.message)", status: 69)
         } catch {
@@ -27,9 +30,11 @@ enum TripSaga {
         }
     }
 
-    private static func run(_ options: Options) async throws -> (Audit, SagaHistory, kills: Int) {
-        if options.file != nil { return try await Lasting(options: options).run() }
-        let (audit, history) = try await InMemory(options: options).run()
-        return (audit, history, kills: 0)
+    private static func write(_ page: String, to file: String) {
+        do {
+            try Data(page.utf8).write(to: URL(fileURLWithPath: file))
+        } catch {
+            program.fail("the timeline cannot be written to '\(file)': \(error.localizedDescription)", status: 73)
+        }
     }
 }

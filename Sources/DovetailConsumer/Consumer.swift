@@ -111,7 +111,8 @@ extension Consumer {
     /// Sets where messages are kept that cannot be handled.
     ///
     /// A message is acknowledged only after its letter was captured. Without a sink it is rejected, which some transports
-    /// take as a reason to keep it and others to drop it.
+    /// take as a reason to keep it and others to drop it; one that has waited in the waiting room, so that the transport no
+    /// longer has it, goes to the dead letters of that room's database.
     ///
     /// - Parameters:
     ///   - sink: Where to keep them.

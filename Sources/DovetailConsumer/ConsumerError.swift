@@ -8,7 +8,7 @@ public struct ConsumerError: Error, Sendable, CustomStringConvertible {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String, Sendable {
             case invalidName, noRoutes, duplicateRoute, invalidRoute, noWaitingRoom, unknownMessage, notRunning
-            case noReplyInTime
+            case noReplyInTime, noDeadLetters
         }
         private let base: Base
 
@@ -35,6 +35,9 @@ public struct ConsumerError: Error, Sendable, CustomStringConvertible {
 
         /// A request was not answered in time; whether it was carried out is unknown.
         public static let noReplyInTime = Code(base: .noReplyInTime)
+
+        /// A message cannot be handled, and there is nowhere to keep it.
+        public static let noDeadLetters = Code(base: .noDeadLetters)
 
         /// The name of the code.
         public var description: String { base.rawValue }

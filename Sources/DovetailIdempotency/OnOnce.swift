@@ -27,6 +27,9 @@ extension On {
     ///   - key: What two messages of this type have in common if they ask for the same; the message's identity if `nil`.
     ///     A key is compared within the consumer and the type.
     ///   - retention: How long keys are remembered. Must exceed the longest time after which a message may come again.
+    ///   - sharesCommits: Whether messages of other keys that are ready at the same time may commit with it, each for itself. Takes
+    ///     many more messages a second where commits are slow, as in SQLite. Only for a body that is short and waits for nothing but
+    ///     its transaction, since those others wait for it.
     ///   - body: Handles a message. It may run again if its transaction was rolled back.
     public init<M: Message, DB: IdempotencyDatabase>(
         _ message: M.Type,
@@ -34,9 +37,13 @@ extension On {
         once database: DB,
         key: (@Sendable (M) throws -> IdempotencyKey)? = nil,
         retention: Duration = IdempotencyRetention.standard,
+        sharesCommits: Bool = false,
         _ body: @escaping @Sendable (M, MessageContext, DB.Transaction) async throws -> Void
     ) {
-        self.init(type: M.type, version: M.version, topic: topic ?? M.topic, once: database, retention: retention) {
+        self.init(
+            type: M.type, version: M.version, topic: topic ?? M.topic, once: database, retention: retention,
+            sharesCommits: sharesCommits
+        ) {
             incoming in
             let message = try await incoming.decode(M.self)
             let key = try key?(message).within(M.type) ?? IdempotencyKey(of: incoming.envelope.attributes)
@@ -55,6 +62,8 @@ extension On {
     ///   - database: Where the handler writes and the keys are kept.
     ///   - key: What two messages of this type have in common if they ask for the same; the message's identity if `nil`.
     ///   - retention: How long keys are remembered.
+    ///   - sharesCommits: Whether messages of other keys that are ready at the same time may commit with it, each for itself. Only
+    ///     for a body that is short and waits for nothing but its transaction.
     ///   - body: Handles a message. It may run again if its transaction was rolled back.
     public init<Older: LiftableMessage, DB: IdempotencyDatabase>(
         _ older: Older.Type,
@@ -63,10 +72,12 @@ extension On {
         once database: DB,
         key: (@Sendable (Older.Lifted) throws -> IdempotencyKey)? = nil,
         retention: Duration = IdempotencyRetention.standard,
+        sharesCommits: Bool = false,
         _ body: @escaping @Sendable (Older.Lifted, MessageContext, DB.Transaction) async throws -> Void
     ) {
         self.init(
-            type: Older.type, version: Older.version, topic: topic ?? Older.topic, once: database, retention: retention
+            type: Older.type, version: Older.version, topic: topic ?? Older.topic, once: database, retention: retention,
+            sharesCommits: sharesCommits
         ) { incoming in
             let message = try await incoming.decode(Older.self, as: newer)
             let key =
@@ -83,6 +94,7 @@ extension On {
         topic: Topic,
         once database: DB,
         retention: Duration,
+        sharesCommits: Bool,
         read: @escaping @Sendable (IncomingMessage) async throws -> (Value, IdempotencyKey),
         handle: @escaping @Sendable (Value, MessageContext, DB.Transaction) async throws -> Void
     ) {
@@ -91,7 +103,11 @@ extension On {
             // Read before the transaction begins: a codec may ask a registry.
             let (message, key) = try await read(incoming)
             let scope = IdempotencyScope(incoming.context.consumer)
-            let isNew = try await database.withTransaction { tx in
+            let transact = { (body: (DB.Transaction) async throws -> Bool) async throws -> Bool in
+                if sharesCommits { return try await database.withGroupedTransaction(body) }
+                return try await database.withTransaction(body)
+            }
+            let isNew = try await transact { tx in
                 let isNew = try await database.idempotencyStore.record([key], in: scope, retention: retention, in: tx)
                 guard isNew == [true] else { return false }
                 try await handle(message, incoming.context, tx)

@@ -43,6 +43,7 @@
 
         /// Leaves the group in order: commits what was settled, and lets other members have the rest at once.
         ///
+        /// One with an instance, see ``KafkaTransport``, keeps its partitions for as long as the group waits for it to come back.
         /// Does nothing if called again.
         public func close() async {
             member.stop()

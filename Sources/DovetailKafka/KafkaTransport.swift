@@ -6,7 +6,7 @@
 
     /// A transport over Apache Kafka and what speaks its protocol, by librdkafka.
     ///
-    /// A message is a CloudEvent in binary mode; its partition key is Kafka's, so that its key has one partition, and one member
+    /// A message is a CloudEvent, in binary mode unless told otherwise; its partition key is Kafka's, so that its key has one partition, and one member
     /// of a group at a time. A result says ``PublishResult/published`` once all in-sync replicas have the message. Of each topic
     /// and key one message of a call is under way at a time, so that later ones do not pass one that failed.
     ///
@@ -49,6 +49,14 @@
             }
         }
 
+        /// In which of the two forms of CloudEvents messages are written; both are always read.
+        public enum ContentMode: Sendable, Hashable {
+            /// The attributes are headers, and the value is the payload.
+            case binary
+            /// The value is the whole event as JSON, for readers that see no headers.
+            case structured
+        }
+
         private struct State: Sendable {
             var producer: KafkaProducer?
             /// The topics that were seen to be there.
@@ -60,6 +68,8 @@
         private let topics: Topics
         private let settings: KafkaSettings
         private let runtime: Runtime?
+        private let contentMode: ContentMode
+        private let instances: InstanceNames?
         private let numbers = DeliveryCounter()
         private let state = Mutex(State())
 
@@ -68,6 +78,11 @@
         /// - Parameters:
         ///   - servers: The addresses of some brokers, such as `broker-1:9092,broker-2:9092`.
         ///   - topics: What to do about topics that are not there.
+        ///   - contentMode: In which form messages are written.
+        ///   - instance: The name of this process among those that read, the same after a restart and no other's, such as the name of a
+        ///     stateful pod. Members then keep their partitions while they are away, for as long as `session.timeout.ms`: a
+        ///     restart moves nothing, but a process that is gone for good is waited for. The first member of a group
+        ///     has this name, the second one of the same transport `name-2`, and so on. Nobody keeps anything if `nil`.
         ///   - mostMessageBytes: The largest message it takes, in bytes of payload, attributes and key together. Brokers and topics
         ///     have limits of their own, a little over a million bytes unless set.
         ///   - mostUnsettled: How many messages of a partition a member may have read from the first one on that is not settled. It
@@ -81,13 +96,17 @@
         ///     is not settled by then comes again at the other member.
         ///   - closeTimeout: How long each step of closing may take: to send what is under way; to finish joining a group, to
         ///     commit, and to leave it.
+        ///   - statisticsInterval: How often each client measures itself, see ``KafkaMeasured``; never if `nil`.
         ///   - options: [Options of librdkafka](https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md) by name, such
         ///     as those for TLS and SASL. The options that the promises rest on cannot be set.
         ///   - runtime: Where time comes from and who hears of events; the current task's if `nil`.
-        /// - Throws: ``TransportError`` with ``TransportError/Code/refused``, naming the option that librdkafka does not take.
+        /// - Throws: ``TransportError`` with ``TransportError/Code/refused``, naming the option that librdkafka does not take, or those
+        ///   for TLS and SASL that contradict each other, and never showing a value.
         public init(
             _ servers: String,
             topics: Topics = .existing,
+            contentMode: ContentMode = .binary,
+            instance: String? = nil,
             mostMessageBytes: Int = 1_000_000,
             mostUnsettled: Int = 2000,
             mostBufferedBytes: Int = 64 * 1024 * 1024,
@@ -96,19 +115,22 @@
             commitInterval: Duration = .milliseconds(200),
             handoverTime: Duration = .seconds(5),
             closeTimeout: Duration = .seconds(10),
+            statisticsInterval: Duration? = nil,
             options: [String: String] = [:],
             runtime: Runtime? = nil
         ) throws(TransportError) {
             kafka = try KafkaOptions(servers: servers, options: options)
             self.topics = topics
+            self.contentMode = contentMode
             self.runtime = runtime
+            instances = try instance.map { name throws(TransportError) in try InstanceNames(name) }
             settings = KafkaSettings(
                 mostMessageBytes: min(max(1, mostMessageBytes), 90_000_000),
                 limits: MemberState.Limits(
                     mostUnsettled: max(1, mostUnsettled), mostBytes: max(1, mostBufferedBytes)),
                 publishTimeout: publishTimeout, connectTimeout: connectTimeout,
                 commitInterval: max(.zero, commitInterval), handoverTime: max(.zero, handoverTime),
-                closeTimeout: closeTimeout
+                closeTimeout: closeTimeout, statisticsInterval: statisticsInterval
             )
         }
 
@@ -177,7 +199,12 @@
             _ envelope: Envelope<Bytes>
         ) throws(TransportError) -> (record: KafkaRecord, topic: String) {
             let record: KafkaRecord
-            do { record = try KafkaRecord(envelope) } catch {
+            do {
+                switch contentMode {
+                case .binary: record = try KafkaRecord(envelope)
+                case .structured: record = try KafkaRecord(structured: envelope)
+                }
+            } catch {
                 throw TransportError(.invalidMessage, "The message cannot be published.", cause: error)
             }
             let name = try TopicName.name(of: envelope.attributes.topic)
@@ -270,8 +297,8 @@
             let problems = try await problems(of: Set(byName.keys))
             if let problem = problems.min(by: { $0.key < $1.key }) { throw problem.value }
             let member = try KafkaMember(
-                group: group, topics: byName, options: kafka, settings: settings, numbers: numbers,
-                runtime: runtime ?? .current)
+                group: group, topics: byName, instance: instances?.take(in: group), options: kafka, settings: settings,
+                numbers: numbers, runtime: runtime ?? .current)
             try member.start()
             return KafkaSubscription(member)
         }
@@ -346,5 +373,11 @@
         let commitInterval: Duration
         let handoverTime: Duration
         let closeTimeout: Duration
+        let statisticsInterval: Duration?
+
+        /// The interval as librdkafka takes it; none where nobody listens.
+        func statisticsMilliseconds(_ runtime: Runtime) -> String {
+            runtime.instrument == nil ? "0" : "\(statisticsInterval?.milliseconds ?? 0)"
+        }
     }
 #endif

@@ -72,7 +72,8 @@ public struct OutboxRow: Sendable, Identifiable {
     public init(id: ID, envelope: Envelope<Bytes>, attempts: Int, due: Timestamp) {
         self.id = id
         self.envelope = envelope
-        self.attempts = attempts
+        // Read from rows, which may hold any number; one is added to it.
+        self.attempts = min(max(0, attempts), Int(Int32.max))
         self.due = due
     }
 }

@@ -34,7 +34,7 @@
             outbox: PostgresOutbox = .table
         ) {
             var settings = settings
-            if outbox == .log { settings.outboxLog = settings.prefix + "outbox" }
+            settings.outboxElsewhere = outbox.elsewhere(prefix: settings.prefix)
             self.init(PostgresConnectionPool(address: address, configuration: configuration), settings: settings)
         }
 
@@ -45,23 +45,6 @@
         public func close() async {
             await pool.close()
         }
-    }
-
-    /// Where the outbox of a ``PostgresDatabase`` writes messages.
-    public struct PostgresOutbox: Sendable, Hashable {
-        private enum Base: String, Sendable { case table, log }
-        private let base: Base
-
-        /// To a table, from which any number of relays publish.
-        ///
-        /// The default.
-        public static let table = PostgresOutbox(base: .table)
-
-        /// To the log of the server, from which a ``PostgresLogRelay`` publishes in the order of commits.
-        ///
-        /// There is no table to poll and to clean up. What is scheduled for later goes to the table nevertheless, so an `OutboxRelay`
-        /// has to run as well where that is used. Nothing can be appended before a ``PostgresLogRelay`` was prepared.
-        public static let log = PostgresOutbox(base: .log)
     }
 #else
     /// A database of a PostgreSQL server, with the trait PostgreSQL.

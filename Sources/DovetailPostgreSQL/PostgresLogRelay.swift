@@ -24,6 +24,8 @@
     public struct PostgresLogRelay<Destination: Transport>: Service {
         let database: PostgresDatabase
         let transport: Destination
+        let table: PostgresEventTable?
+        let slot: String
         let name: String
         let address: String?
         let deadLetters: any DeadLetterSink
@@ -34,27 +36,34 @@
         /// - Parameters:
         ///   - database: The database whose outbox writes to the log.
         ///   - transport: Where to publish.
+        ///   - table: A table whose rows are published as well, as somebody inserts them; none if `nil`.
+        ///   - slot: The replication slot, and the publication, which is named like it: small letters, digits and underscores. Slots belong
+        ///     to the whole server, so where several of its databases have the same table prefix each needs one of its own. The prefix
+        ///     and `outbox` in small letters if `nil`.
         ///   - address: The server itself, if the database is reached through a pooler; the address of the database if `nil`.
         ///   - name: Names the relay in dead letters and events.
         ///   - deadLetters: Takes the messages that cannot be published; the database's own dead letters if `nil`.
         ///   - settings: How it works.
         public init(
-            from database: PostgresDatabase, to transport: Destination, directly address: String? = nil,
+            from database: PostgresDatabase, to transport: Destination, reading table: PostgresEventTable? = nil,
+            slot: String? = nil, directly address: String? = nil,
             name: String = "log-relay", deadLetters: (any DeadLetterSink)? = nil,
             settings: PostgresLogRelaySettings = PostgresLogRelaySettings()
         ) {
             self.database = database.withoutLog
             self.transport = transport
+            self.table = table
+            self.slot = slot ?? PostgresOutbox.mark(prefix: database.prefix).lowercased()
             self.name = name
             self.address = address
             self.deadLetters = deadLetters ?? DeadLetterQueue(in: database.withoutLog)
             self.settings = settings
         }
 
-        /// The slot and the publication, whose names have no capital letters.
-        var slot: String { (database.prefix + "outbox").lowercased() }
         /// What marks messages of this outbox in the log.
-        var mark: String { database.prefix + "outbox" }
+        var mark: String { PostgresOutbox.mark(prefix: database.prefix) }
+
+        var logSlot: LogSlot { LogSlot(name: slot, database: database, table: table) }
 
         var server: PostgresAddress {
             get throws { try address.map { try PostgresAddress($0) } ?? (try database.pool.server) }
@@ -62,26 +71,55 @@
 
         /// Makes what the relay reads from, if it is not there yet; from then on what the outbox writes is kept.
         ///
-        /// - Parameter acceptingLoss: Whether to go on although the log was lost, with what is written from now on.
-        /// - Throws: `DatabaseError`: with `unsupported` if the server keeps no logical log, with `logLost` if it was there before and is
-        ///   not any more, or with the code of what failed.
+        /// A slot of that name that was made beforehand is used, such as one that the server takes along in a failover.
+        ///
+        /// - Parameter acceptingLoss: Whether to go on although the log was lost, with what is still there and what is written from now on.
+        /// - Throws: `DatabaseError`: with `unsupported` if the server keeps no logical log or the table of events is not as described, with
+        ///   `logLost` if what was made before is not there any more, with `foreignSchema` if the slot is another's, with
+        ///   `readOnlyDatabase` on a standby, or with the code of what failed.
         public func prepare(acceptingLoss: Bool = false) async throws {
             try await database.open()
-            try await LogSlot(name: slot, database: database).prepare(acceptingLoss: acceptingLoss)
+            try await logSlot.prepare(acceptingLoss: acceptingLoss)
+        }
+
+        /// Takes back what ``prepare(acceptingLoss:)`` made, so that the server keeps no more log for it.
+        ///
+        /// What was not published yet is lost; so first end all that writes to the log, and wait until it was published. Relays that run
+        /// end with `closed`. Doing so again does nothing.
+        ///
+        /// - Throws: `DatabaseError`: with `foreignSchema` if the slot is another's, with `locked` if somebody goes on reading it, or with
+        ///   the code of what failed.
+        public func remove() async throws {
+            try await database.open()
+            try await logSlot.remove()
         }
 
         /// Publishes until the task is cancelled.
         ///
-        /// - Throws: `CancellationError`; `DatabaseError` with a code that is not transient, such as `logLost`.
+        /// Prepares the relay first if nobody has. A server that is away is waited for.
+        ///
+        /// - Throws: `CancellationError`; `DatabaseError` with a code that is not transient, such as `logLost`, or `closed` after
+        ///   ``remove()``.
         public func run() async throws {
             let runtime = Runtime.current
             let backoff = ExponentialBackoff(from: .milliseconds(50), upTo: .seconds(5), jitter: .half, attempts: .max)
             var failures = 0
+            // What is taken back while this runs is not made again.
+            var isPrepared = false
+            var published = LogPosition.zero
             while true {
                 try Task.checkCancellation()
                 do {
-                    try await prepare()
-                    try await LogRelayRun(self, runtime: runtime).run { failures = 0 }
+                    try await database.open()
+                    try await logSlot.prepare(acceptingLoss: false, isMaking: !isPrepared)
+                    isPrepared = true
+                    try await LogRelayRun(self, runtime: runtime).run(from: published) { end in
+                        (failures, published) = (0, end)
+                    }
+                } catch let error as DatabaseError where error.code == .logLost {
+                    // It may have been taken back a moment ago, which is another matter.
+                    try await logSlot.prepare(acceptingLoss: false, isMaking: false)
+                    throw error
                 } catch let error as DatabaseError where error.code.isTransient {
                     failures += 1
                     // While another relay reads, this one waits for its turn.

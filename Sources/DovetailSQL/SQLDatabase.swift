@@ -140,28 +140,38 @@ public struct SQLDatabase<Pool: SQLConnectionPool>: TableDatabase, OutboxDatabas
     /// The same tables with an outbox that writes to its table.
     package var withoutLog: SQLDatabase {
         var settings = core.settings
-        settings.outboxLog = nil
+        settings.outboxElsewhere = nil
         return SQLDatabase(pool, settings: settings)
     }
 
     /// What the library's tables begin with.
     package var prefix: String { core.settings.prefix }
 
-    /// Whether it was noted that something reads the log.
-    package func isLogMarked() async throws -> Bool {
+    /// The timeline of the server at which something was last known to read the log; `nil` if nothing ever did.
+    package func logTimeline() async throws -> Int64? {
         let counters = core.tables.counters
         return try await withReadTransaction { tx in
-            try await !tx.query("SELECT 1 FROM \(raw: counters) WHERE name = \(SQLTables.logMark)").isEmpty
+            try await tx.query("SELECT value FROM \(raw: counters) WHERE name = \(SQLTables.logMark)").first?.integer(0)
         }
     }
 
     /// Notes that something reads the log, so that what is written to it is not lost.
-    package func markLog() async throws {
+    package func noteLog(timeline: Int64) async throws {
         let counters = core.tables.counters
         try await withTransaction { tx in
             try await tx.execute(
-                "INSERT INTO \(raw: counters) (name, value) VALUES (\(SQLTables.logMark), 1) ON CONFLICT (name) DO NOTHING"
-            )
+                """
+                INSERT INTO \(raw: counters) (name, value) VALUES (\(SQLTables.logMark), \(timeline))
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value
+                """)
+        }
+    }
+
+    /// Notes that nothing reads the log any more.
+    package func forgetLog() async throws {
+        let counters = core.tables.counters
+        try await withTransaction { tx in
+            try await tx.execute("DELETE FROM \(raw: counters) WHERE name = \(SQLTables.logMark)")
         }
     }
 

@@ -52,6 +52,11 @@ public struct SQLDialect: Sendable {
     /// Holds a lock with a number together with others who do the same, and keeps those out who hold it alone.
     let sharedLock: (@Sendable (Int64) -> SQL)?
 
+    /// Whether transactions that are ready at the same time are to share a commit.
+    ///
+    /// Where they run side by side, the server does so by itself: it writes the log once for all that commit meanwhile.
+    let sharesCommits: Bool
+
     /// Whether nothing but a roll-back is possible once a statement has failed.
     let failureEndsTransaction: Bool
 
@@ -78,6 +83,7 @@ public struct SQLDialect: Sendable {
         unindexed: "+",
         lock: nil,
         sharedLock: nil,
+        sharesCommits: true,
         failureEndsTransaction: false,
         begin: { _ in "BEGIN IMMEDIATE" },
         beginReading: "BEGIN"
@@ -102,6 +108,7 @@ public struct SQLDialect: Sendable {
         unindexed: "",
         lock: { "SELECT pg_advisory_xact_lock(\($0))" },
         sharedLock: { "SELECT pg_advisory_xact_lock_shared(\($0))" },
+        sharesCommits: false,
         failureEndsTransaction: true,
         begin: { isolation in
             switch isolation {

@@ -20,8 +20,8 @@ public struct SQLSettings: Sendable {
     /// that own time.
     public var runtime: Runtime?
 
-    /// The mark under which the outbox writes messages to the database's log instead of a table; `nil` for the table.
-    package var outboxLog: String?
+    /// Where the outbox writes messages instead of its own table; `nil` for the table.
+    package var outboxElsewhere: SQLOutboxElsewhere?
 
     /// Creates settings.
     ///
@@ -33,5 +33,19 @@ public struct SQLSettings: Sendable {
         self.prefix = prefix
         self.service = service
         self.runtime = runtime
+    }
+}
+
+/// A place for the messages of an outbox that is not its own table.
+package struct SQLOutboxElsewhere: Sendable {
+    /// Whether messages are lost there unless a relay was prepared before.
+    let needsRelay: Bool
+
+    /// What writes a message.
+    let statements: @Sendable (Envelope<Bytes>) throws -> [SQL]
+
+    package init(needsRelay: Bool, statements: @escaping @Sendable (Envelope<Bytes>) throws -> [SQL]) {
+        self.needsRelay = needsRelay
+        self.statements = statements
     }
 }

@@ -20,6 +20,7 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
     let clock: SQLClock
     private let connection: Connection
     let isReadOnly: Bool
+    private let ending: Ending
     private var isEnded = false
     /// Travels with the first statement, so that a lock is not held before it is needed.
     private var beginning: SQLStatement?
@@ -29,9 +30,29 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
     private var failure: (any Error)?
     private var afterCommitActions: [@Sendable () -> Void] = []
 
+    /// How a transaction ends on its connection.
+    enum Ending: String {
+        case whole = "COMMIT"
+        /// As a part of another that commits for it.
+        case part = "RELEASE dovetail_part"
+
+        /// The first of these must be carried out.
+        var rollBack: [String] {
+            switch self {
+            case .whole: ["ROLLBACK"]
+            case .part: ["ROLLBACK TO dovetail_part", rawValue]
+            }
+        }
+    }
+
+    /// What a part of another transaction begins with.
+    static var partBeginning: String { "SAVEPOINT dovetail_part" }
+
     init(
-        on connection: Connection, of database: ObjectIdentifier, clock: SQLClock, isReadOnly: Bool, beginning: String
+        on connection: Connection, of database: ObjectIdentifier, clock: SQLClock, isReadOnly: Bool, beginning: String,
+        ending: Ending = .whole
     ) {
+        self.ending = ending
         self.connection = connection
         self.database = database
         self.clock = clock
@@ -66,6 +87,30 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
         return try await run(sql).rows
     }
 
+    /// Lends the connection, for what its own library does best, such as records.
+    ///
+    /// The transaction has begun on it, and what was put off has been carried out. What the body changes commits and rolls back with
+    /// all the rest; it must neither end the transaction nor keep the connection. Where a failed statement leaves nothing but a
+    /// roll-back, as in PostgreSQL, a body that throws does so too.
+    ///
+    /// ```swift
+    /// try await tx.withConnection { connection in try await connection.insert(order) }
+    /// ```
+    ///
+    /// - Parameter body: Uses the connection.
+    /// - Returns: What the body returned.
+    /// - Throws: What the body throws; `DatabaseError` with `transactionEnded`, or with the code of what failed.
+    public func withConnection<Result>(_ body: (Connection) async throws -> Result) async throws -> Result {
+        try checkUsable()
+        try await sendAllNow()
+        do {
+            return try await body(connection)
+        } catch {
+            if dialect.failureEndsTransaction { failure = error }
+            throw error
+        }
+    }
+
     /// Has an action run after this transaction has committed.
     ///
     /// - Parameter action: Must be quick and must not wait.
@@ -90,6 +135,37 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
         }
     }
 
+    /// Begins, if it has not begun, and runs what was put off.
+    func sendAllNow() async throws {
+        if deferred.isEmpty, let begin = beginning {
+            beginning = nil
+            do {
+                _ = try await connection.run(begin)
+            } catch {
+                failure = error
+                throw error
+            }
+        }
+        try await sendNow()
+    }
+
+    /// Runs statements of a store on one journey, up to the first that fails; then the transaction cannot commit any more.
+    ///
+    /// - Returns: The rows of each.
+    func query(_ statements: [SQL]) async throws -> [[SQLRow]] {
+        try checkUsable()
+        let putOff = putOff
+        let results = await runDeferred(followedBy: statements.map { $0.statement(for: dialect) })
+        do {
+            let rows = try results.map { try $0.get().rows }
+            guard rows.count == putOff + statements.count else { throw Self.noResult }
+            return Array(rows.dropFirst(putOff))
+        } catch {
+            failure = error
+            throw error
+        }
+    }
+
     private func run(_ sql: SQL) async throws -> SQLResult {
         try await run(sql.statement(for: dialect))
     }
@@ -108,16 +184,26 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
 
     /// Runs what has been put off, and then a statement whose failure is the caller's affair.
     private func runDeferred(followedBy statement: SQLStatement) async throws -> SQLResult {
-        let statements = (beginning.map { [$0] } ?? []) + deferred + [statement]
-        (beginning, deferred) = (nil, [])
-        let results = await connection.run(statements)
-        guard let last = results.last else {
-            throw DatabaseError(.unavailable, "The connection returned no result. This is a fault of its adapter.")
-        }
-        if case .failure(let error) = last, results.count < statements.count || dialect.failureEndsTransaction {
+        let count = putOff + 1
+        let results = await runDeferred(followedBy: [statement])
+        guard let last = results.last else { throw Self.noResult }
+        if case .failure(let error) = last, results.count < count || dialect.failureEndsTransaction {
             failure = error
         }
         return try last.get()
+    }
+
+    /// How many statements travel with the next one.
+    private var putOff: Int { (beginning == nil ? 0 : 1) + deferred.count }
+
+    private func runDeferred(followedBy statements: [SQLStatement]) async -> [Result<SQLResult, any Error>] {
+        let statements = (beginning.map { [$0] } ?? []) + deferred + statements
+        (beginning, deferred) = (nil, [])
+        return await connection.run(statements)
+    }
+
+    private static var noResult: DatabaseError {
+        DatabaseError(.unavailable, "The connection returned no result. This is a fault of its adapter.")
     }
 
     // MARK: Checks
@@ -166,7 +252,7 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
         isEnded = true
         if let failure { throw failure }
         if beginning == nil || !deferred.isEmpty {
-            _ = try await runDeferred(followedBy: SQLStatement("COMMIT", []))
+            _ = try await runDeferred(followedBy: SQLStatement(ending.rawValue, []))
         }
         return afterCommitActions
     }
@@ -179,16 +265,27 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
         return error
     }
 
-    func rollBack() async {
+    /// Rolls back.
+    ///
+    /// - Returns: Whether the connection is as it was before.
+    @discardableResult
+    func rollBack() async -> Bool {
         isEnded = true
         // A transaction that has not begun, or that the database has ended by itself, has nothing to roll back.
-        if beginning == nil { _ = try? await connection.run(SQLStatement("ROLLBACK", [])) }
+        guard beginning == nil else { return true }
+        let results = await connection.run(ending.rollBack.map { SQLStatement($0, []) })
+        return results.count == ending.rollBack.count && results.allSatisfy { (try? $0.get()) != nil }
     }
 
     /// The time by the clock of the database or of its settings, in microseconds since 1970.
     func now() async throws -> Int64 {
         if let now = clock.runtimeNow { return now }
-        guard let row = try await query("SELECT \(raw: dialect.now)").first else {
+        return try Self.time(in: try await query("SELECT \(raw: dialect.now)"))
+    }
+
+    /// The time in the rows of a statement that asks the clock for it.
+    static func time(in rows: [SQLRow]) throws -> Int64 {
+        guard let row = rows.first else {
             throw DatabaseError(.unavailable, "The database did not tell the time.")
         }
         return try row.integer(0)
@@ -202,6 +299,9 @@ struct SQLClock: Sendable {
 
     /// The time now as a piece of a statement, in microseconds since 1970.
     var now: SQL { runtimeNow.map { "\($0)" } ?? SQL(raw: dialect.now) }
+
+    /// Asks for the time now, together with other statements.
+    var question: SQL { "SELECT CAST(\(now) AS \(raw: dialect.integer))" }
 
     /// The time now, unless only the database knows.
     var runtimeNow: Int64? { runtime?.time.now().microsecondsSinceEpoch }

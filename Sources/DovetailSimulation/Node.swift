@@ -8,13 +8,11 @@ public import DovetailCore
 /// open transactions roll back. The next incarnation gets a node of its own.
 public struct Node: Sendable {
     private let incarnation: Incarnation
-    private let databases: Databases
-    private let unfencedBus: InMemoryTransport
+    private let world: NodeSurroundings
 
-    init(incarnation: Incarnation, databases: Databases, bus: InMemoryTransport) {
+    init(incarnation: Incarnation, world: NodeSurroundings) {
         self.incarnation = incarnation
-        self.databases = databases
-        unfencedBus = bus
+        self.world = world
     }
 
     /// The name under which the service was added.
@@ -24,7 +22,7 @@ public struct Node: Sendable {
     public var number: Int { incarnation.number }
 
     /// The transport.
-    public var bus: InMemoryTransport { unfencedBus.fenced(by: incarnation) }
+    public var bus: InMemoryTransport { world.bus.fenced(by: incarnation) }
 
     /// The database named like the service.
     public var database: InMemoryDatabase { database(service) }
@@ -36,6 +34,19 @@ public struct Node: Sendable {
     /// - Parameter name: Names it within the world.
     /// - Returns: This incarnation's handle.
     public func database(_ name: String) -> InMemoryDatabase {
-        databases[name].fenced(by: incarnation)
+        world.databases[name].fenced(by: incarnation)
+    }
+
+    /// Decides whether something of the test's own goes wrong, such as a card gateway that does not answer.
+    ///
+    /// ```swift
+    /// if node.goesWrong("gateway-silent") { throw NoAnswer() }
+    /// ```
+    ///
+    /// - Parameter name: What it is; how often, ``FaultPlan/named`` of the world's plan says. It is left out of a run, told and
+    ///   replayed as the other faults are.
+    /// - Returns: Whether it goes wrong this time.
+    public func goesWrong(_ name: StaticString) -> Bool {
+        world.injector.choose(name, at: service, share: nil) != nil
     }
 }

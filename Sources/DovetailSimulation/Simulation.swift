@@ -67,10 +67,13 @@ public final class Simulation: Sendable {
     public let executor: SimulationExecutor
 
     let escapeGuard: EscapeGuard
+    let injector: FaultInjector
     private let waiters = ProgressWaiters()
     private let watches = Mutex<[Watch]>([])
     private let remarks = Mutex<[@Sendable () -> [String]]>([])
     private let jobCount = Atomic<Int>(0)
+    /// What a check after a step has found.
+    private let violation = Violation()
 
     /// Creates a simulation.
     ///
@@ -90,10 +93,20 @@ public final class Simulation: Sendable {
         self.seed = seed
         self.limits = limits
         time = VirtualTime(start: start)
+        injector = FaultInjector(seed: SplitMix64.seed(seed, for: 3), time: time)
         runtime = Runtime(
-            time: time, random: SeededRandom(seed: SplitMix64.seed(seed, for: 1)), instrument: instrument)
+            time: time, random: SeededRandom(seed: SplitMix64.seed(seed, for: 1)), instrument: instrument,
+            redactor: nil, probe: injector)
         executor = SimulationExecutor(order: order ?? .seeded(SplitMix64.seed(seed, for: 2)))
-        escapeGuard = EscapeGuard(executor: executor, seed: seed)
+        let escapeGuard = EscapeGuard(executor: executor, seed: seed)
+        self.escapeGuard = escapeGuard
+        injector.atEscapes { escapeGuard.note($0) }
+    }
+
+    /// Has work that another thread brings back reported as escaped; otherwise it only makes the order of things depend on the
+    /// machine.
+    func refuseOtherThreads() {
+        executor.atOtherThreads { [escapeGuard] in escapeGuard.note("come back from another thread") }
     }
 
     /// How many jobs were run so far.
@@ -143,6 +156,7 @@ public final class Simulation: Sendable {
             let isReported = (bodyError as? SimulationError)?.code == .escapedWork
             throw escapeGuard.error(for: escapes, cause: isReported ? nil : bodyError ?? failure)
         }
+        if let broken = violation.error { throw broken }
         // A service that failed took the others with it; what followed from that is not the news.
         if let own = bodyError as? SimulationError, own.code == .serviceFailed { throw own }
         if let failure { throw failure }
@@ -162,7 +176,8 @@ public final class Simulation: Sendable {
         var remaining = limits.jobs
         while true {
             let batch = min(1024, remaining)
-            let count = executor.drain(atMost: batch)
+            let count = executor.drain(atMost: batch) { [violation] in !violation.isThere }
+            if let broken = violation.error { return giveUp(broken, cancel) }
             jobCount.add(count, ordering: .relaxed)
             remaining -= count
             if count == batch {
@@ -173,7 +188,7 @@ public final class Simulation: Sendable {
             }
             if hasEnded.isSet { return nil }
             if waiters.waitsForQuiet, isQuiet {
-                waiters.resumeQuiet()
+                executor.acting { waiters.resumeQuiet() }
                 continue
             }
             switch moveTime(notAfter: lastInstant) {
@@ -195,16 +210,21 @@ public final class Simulation: Sendable {
         guard let next = [timer, wait].compactMap(\.self).min() else { return .nothingToWaitFor }
         guard next <= lastInstant else { return .beyondLimit }
         // Those who wait for an instant are resumed once all that is due in it has come to rest.
-        if let timer, timer <= next { return time.wakeFirst(notAfter: timer) ? .moved : .nothingToWaitFor }
-        time.advance(to: next)
-        waiters.resume(at: next)
-        return .moved
+        return executor.acting {
+            if let timer, timer <= next { return time.wakeFirst(notAfter: timer) ? .moved : .nothingToWaitFor }
+            time.advance(to: next)
+            waiters.resume(at: next)
+            return .moved
+        }
     }
 
     /// Cancels the body and lets it end if that is enough.
     private func giveUp(_ code: SimulationError.Code, _ message: String, _ cancel: () -> Void) -> SimulationError {
-        let failure = error(code, message, inFlight: inFlight + remarks.withLock { $0 }.flatMap { $0() })
-        cancel()
+        giveUp(error(code, message, inFlight: inFlight + remarks.withLock { $0 }.flatMap { $0() }), cancel)
+    }
+
+    private func giveUp(_ failure: SimulationError, _ cancel: () -> Void) -> SimulationError {
+        executor.acting(cancel)
         jobCount.add(executor.drain(atMost: 100_000), ordering: .relaxed)
         return failure
     }
@@ -228,6 +248,13 @@ public final class Simulation: Sendable {
         _ code: SimulationError.Code, _ message: String, inFlight: [String] = [], cause: (any Error)? = nil
     ) -> SimulationError {
         SimulationError(code, message, seed: seed, inFlight: inFlight, cause: cause)
+    }
+
+    /// Has a check made after each change of what is stored; the run is given up when it finds something.
+    func checkSteps(_ check: @escaping @Sendable () -> SimulationError?) {
+        injector.afterChanges { [violation] in
+            if !violation.isThere, let error = check() { violation.set(error) }
+        }
     }
 
     // MARK: Within a run
@@ -292,6 +319,20 @@ public final class Simulation: Sendable {
             try escapeGuard.check("wait for the simulation")
             throw error(.notRunning, "The simulation is not running. Call this in the body given to `run`.")
         }
+    }
+}
+
+/// The first check that failed.
+private final class Violation: Sendable {
+    private let flag = Flag()
+    private let state = Mutex<SimulationError?>(nil)
+
+    var isThere: Bool { flag.isSet }
+    var error: SimulationError? { isThere ? state.withLock { $0 } : nil }
+
+    func set(_ error: SimulationError) {
+        state.withLock { $0 = $0 ?? error }
+        flag.set()
     }
 }
 

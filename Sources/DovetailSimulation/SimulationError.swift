@@ -8,7 +8,7 @@ public struct SimulationError: Error, Sendable, CustomStringConvertible {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Base: String, Sendable {
             case stalled, escapedWork, limitReached, bodyFailed, serviceFailed, alreadyRunning, notRunning,
-                unknownService
+                unknownService, invariantBroken
         }
         private let base: Base
 
@@ -35,6 +35,9 @@ public struct SimulationError: Error, Sendable, CustomStringConvertible {
 
         /// There is no service of this name.
         public static let unknownService = Code(base: .unknownService)
+
+        /// Something that must hold did not; the message says what.
+        public static let invariantBroken = Code(base: .invariantBroken)
 
         /// The name of the code.
         public var description: String { base.rawValue }

@@ -45,6 +45,8 @@ public final class SimulationExecutor: TaskExecutor {
     private let arrival = WakeUp()
     /// The thread that drains, so that code can tell whether it runs in here.
     private let drainingThread = Atomic<UInt>(0)
+    private let hasBegun = Atomic<Bool>(false)
+    private let otherThread = Mutex<(@Sendable () -> Void)?>(nil)
 
     /// Creates an executor that has nothing to do.
     ///
@@ -59,7 +61,21 @@ public final class SimulationExecutor: TaskExecutor {
     public func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         queue.withLock { $0.append(job) }
-        if !isCurrent { arrival.notify() }
+        if isCurrent { return }
+        arrival.notify()
+        if hasBegun.load(ordering: .relaxed) { otherThread.withLock { $0 }?() }
+    }
+
+    /// Has something called when another thread brings a job after the first was run.
+    func atOtherThreads(_ note: @escaping @Sendable () -> Void) {
+        otherThread.withLock { $0 = note }
+    }
+
+    /// Does something as if a job did it, such as waking those whose time has come.
+    func acting<Result>(_ body: () -> Result) -> Result {
+        let outer = drainingThread.exchange(Self.currentThread, ordering: .relaxed)
+        defer { drainingThread.store(outer, ordering: .relaxed) }
+        return body()
     }
 
     /// Runs jobs on the calling thread until none is ready.
@@ -70,11 +86,17 @@ public final class SimulationExecutor: TaskExecutor {
     /// - Returns: How many were run; fewer than `limit` if none was ready any more.
     @discardableResult
     public func drain(atMost limit: Int = .max) -> Int {
+        drain(atMost: limit) { true }
+    }
+
+    /// Runs jobs as ``drain(atMost:)`` does, as long as there is no reason to end.
+    func drain(atMost limit: Int, while mayGoOn: () -> Bool) -> Int {
         let executor = asUnownedTaskExecutor()
+        hasBegun.store(true, ordering: .relaxed)
         let outer = drainingThread.exchange(Self.currentThread, ordering: .relaxed)
         defer { drainingThread.store(outer, ordering: .relaxed) }
         var count = 0
-        while count < limit, let job = queue.withLock({ $0.next() }) {
+        while count < limit, mayGoOn(), let job = queue.withLock({ $0.next() }) {
             job.runSynchronously(on: executor)
             count += 1
         }

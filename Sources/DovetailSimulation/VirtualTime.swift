@@ -29,6 +29,8 @@ public final class VirtualTime: TimeSource {
 
     private let start: Timestamp
     private let elapsed = Atomic<Int64>(0)
+    /// By how much the wall clock was set.
+    private let offset = Atomic<Int64>(0)
     private let monitor = Monitor(State())
 
     /// Creates a clock that stands still.
@@ -40,9 +42,16 @@ public final class VirtualTime: TimeSource {
 
     /// The wall-clock time.
     ///
-    /// - Returns: The start and all that has passed since.
+    /// - Returns: The start, all that has passed since, and all by which the clock was set.
     public func now() -> Timestamp {
-        start + .nanoseconds(elapsed.load(ordering: .acquiring))
+        start + .nanoseconds(elapsed.load(ordering: .acquiring) &+ offset.load(ordering: .acquiring))
+    }
+
+    /// Sets the wall clock, as an administrator or a time server does; the monotonic time is not affected.
+    ///
+    /// - Parameter duration: By how much; back if negative.
+    public func setClock(by duration: Duration) {
+        offset.wrappingAdd(duration.nanoseconds, ordering: .acquiringAndReleasing)
     }
 
     /// The time since the clock was made.

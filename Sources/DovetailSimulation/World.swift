@@ -24,6 +24,12 @@ public final class World: Sendable {
 
     private let surroundings: NodeSurroundings
     private let fence: SharedFence
+    private let watch: InvariantWatch
+    private let picks = Mutex<[String: Pick]>([:])
+    let ledger: MessageLedger
+
+    /// What happened, if the world was made with a seed.
+    public let trace: Trace?
     private let nodes = Mutex<[NodeRunner]>([])
     private let starts = Mutex<AsyncStream<NodeRunner>.Continuation?>(nil)
 
@@ -42,14 +48,31 @@ public final class World: Sendable {
         limits: Simulation.Limits = Simulation.Limits(),
         instrument: (any Instrument)? = nil
     ) {
-        self.init(Simulation(seed: seed, order: order, start: start, limits: limits, instrument: instrument))
+        self.init(seed: seed, order: order, start: start, limits: limits, trace: Trace(alsoTelling: instrument))
+    }
+
+    /// Creates a world with nothing in it, with a trace of its own.
+    convenience init(
+        seed: UInt64, order: SimulationExecutor.Order? = nil, start: Timestamp = VirtualTime.defaultStart,
+        limits: Simulation.Limits = Simulation.Limits(), trace: Trace
+    ) {
+        self.init(
+            Simulation(seed: seed, order: order, start: start, limits: limits, instrument: trace), trace: trace)
     }
 
     /// Creates a world with nothing in it.
     ///
     /// - Parameter simulation: Runs it.
-    public init(_ simulation: Simulation) {
+    public convenience init(_ simulation: Simulation) {
+        self.init(simulation, trace: nil)
+    }
+
+    private init(_ simulation: Simulation, trace: Trace?) {
         self.simulation = simulation
+        self.trace = trace
+        ledger = MessageLedger(trace: trace)
+        trace?.use(simulation.time, ledger)
+        simulation.injector.tell(ledger)
         fence = SharedFence(escapeGuard: simulation.escapeGuard)
         let databases = Databases(runtime: simulation.runtime)
         let bus = InMemoryTransport(runtime: simulation.runtime)
@@ -58,10 +81,14 @@ public final class World: Sendable {
             databases: databases,
             time: simulation.time,
             escapeGuard: simulation.escapeGuard,
-            chance: CrashChance(seed: SplitMix64.seed(simulation.seed, for: 3)),
+            injector: simulation.injector,
             runtime: simulation.runtime,
             seed: simulation.seed
         )
+        let (time, ledger, cache) = (simulation.time, self.ledger, RowCache())
+        watch = InvariantWatch(seed: simulation.seed) {
+            WorldState(databases: databases, ledger: ledger, cache: cache, now: time.now())
+        }
         simulation.watch(
             isPending: { bus.hasPendingWork },
             pending: { bus.pendingWork.map { "\($0.count) of '\($0.topic)' for the group '\($0.group)'" } }
@@ -118,10 +145,82 @@ public final class World: Sendable {
     /// The names of the services, in the order in which they were added.
     public var services: [String] { nodes.withLock { $0.map(\.name) } }
 
-    /// Crashes by chance.
+    /// All that goes wrong by chance or by script.
+    ///
+    /// What the test itself does, outside the services, is spared.
+    public var faults: FaultPlan {
+        get { surroundings.injector.plan }
+        set {
+            surroundings.injector.plan = newValue
+            surroundings.bus.setFaults(newValue.transport)
+        }
+    }
+
+    /// Crashes by chance; the same as ``FaultPlan/crashes`` of ``faults``.
     public var crashes: CrashPlan {
-        get { surroundings.chance.plan }
-        set { surroundings.chance.plan = newValue }
+        get { surroundings.injector.crashes }
+        set { surroundings.injector.crashes = newValue }
+    }
+
+    /// What went wrong so far, in that order.
+    public var injectedFaults: [Fault] { surroundings.injector.injected }
+
+    /// Lets only these faults happen, as they are named in another run with the same seed and the same plan.
+    ///
+    /// - Parameter faults: The faults.
+    public func allowOnly(_ faults: Set<Fault>) {
+        surroundings.injector.allow(only: faults)
+    }
+
+    /// Ends all that goes wrong, lets nothing more go wrong, and starts the services that are down.
+    public func heal() {
+        surroundings.injector.heal()
+        for node in nodes.withLock({ $0 }) { node.restart() }
+    }
+
+    /// Requires that something holds, from now on.
+    ///
+    /// - Parameter invariants: What must hold. The first one that does not ends the run with a ``SimulationError`` with
+    ///   ``SimulationError/Code/invariantBroken``.
+    public func require(_ invariants: Invariant...) {
+        watch.add(invariants)
+        let watch = watch
+        simulation.checkSteps { watch.step() }
+    }
+
+    // MARK: Choosing
+
+    struct Pick: Sendable, Hashable {
+        let value: Int
+        let least: Int
+    }
+
+    /// Chooses how much of something there is, by the seed and the name alone.
+    ///
+    /// When a run fails, a ``GameDay`` looks for a smaller number with which it still does.
+    ///
+    /// - Parameters:
+    ///   - name: What there is.
+    ///   - range: How much there may be.
+    /// - Returns: How much there is.
+    public func pick(_ name: String, in range: ClosedRange<Int>) -> Int {
+        picks.withLock { picks in
+            if let pick = picks[name] {
+                picks[name] = Pick(value: pick.value, least: range.lowerBound)
+                return pick.value
+            }
+            var hash: UInt64 = 0xCBF2_9CE4_8422_2325 ^ seed
+            for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+            var generator = SplitMix64(seed: hash)
+            let value = range.lowerBound + generator.next(below: range.count)
+            picks[name] = Pick(value: value, least: range.lowerBound)
+            return value
+        }
+    }
+
+    var picked: [String: Pick] {
+        get { picks.withLock { $0 } }
+        set { picks.withLock { $0 = newValue } }
     }
 
     /// Crashes a service now.
@@ -144,8 +243,24 @@ public final class World: Sendable {
     ///   - downtime: How long it stays down; until ``restart(_:)`` if `nil`.
     /// - Throws: ``SimulationError`` with ``SimulationError/Code/unknownService``.
     public func crash(_ service: String, before effect: String, downtime: Duration? = .zero) throws {
-        surroundings.chance.appoint(try node(service).name, at: effect, downtime: downtime)
+        surroundings.injector.appoint(try node(service).name, at: effect, downtime: downtime)
     }
+
+    /// Counts the effects that services ask for from now on, and has one crash at one of them, to be restarted at once.
+    ///
+    /// - Parameter crash: The service that crashes, and before which of its effects, counted from 1.
+    package func countEffects(crashing crash: (service: String, number: Int)? = nil) {
+        surroundings.injector.count(EffectCount(crash: crash))
+    }
+
+    /// How many effects a service may ask for while they are counted.
+    package static var mostCountedEffects: Int { EffectCount.most }
+
+    /// The service that was stopped because it asked for more effects than one that ever comes to rest.
+    package var stoppedService: String? { surroundings.injector.stopped }
+
+    /// The effects that each service asked for since they are counted, in order.
+    package var countedEffects: [String: [String]] { surroundings.injector.counted }
 
     /// Starts a service that is down after a crash.
     ///
@@ -170,6 +285,40 @@ public final class World: Sendable {
         throw simulation.error(.unknownService, "There is no service '\(service)'; there are: \(names).")
     }
 
+    // MARK: Making things happen
+
+    /// Publishes a message on the bus, as often as asked for and under one identity.
+    ///
+    /// The message gets through whatever goes wrong: a publish that fails is tried again.
+    ///
+    /// - Parameters:
+    ///   - message: The message.
+    ///   - times: How often.
+    ///   - options: What to set on its envelope.
+    /// - Throws: `MessageError` if it has no valid form; `TransportError` if the bus does not take it.
+    public func deliver<M: Message>(
+        _ message: M, times: Int = 1, options: PublishOptions = PublishOptions()
+    ) async throws {
+        let factory = EnvelopeFactory(source: "/test", runtime: runtime)
+        try await deliver(try await factory.envelope(for: message, options: options), times: times)
+    }
+
+    /// Publishes an envelope on the bus exactly as it is, as often as asked for.
+    ///
+    /// - Parameters:
+    ///   - envelope: The envelope.
+    ///   - times: How often.
+    /// - Throws: `TransportError` if the bus does not take it.
+    public func deliver(_ envelope: Envelope<Bytes>, times: Int = 1) async throws {
+        for _ in 0..<times {
+            var triesLeft = 1000
+            while let error = try await bus.publish([envelope]).first?.error {
+                triesLeft -= 1
+                guard triesLeft > 0, error.code.isTransient else { throw error }
+            }
+        }
+    }
+
     // MARK: Running
 
     /// Runs the services and a body, until the body has ended; then the services are cancelled and shut down.
@@ -189,11 +338,11 @@ public final class World: Sendable {
     private func runNodes<Result: Sendable>(
         beside body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
-        let chance = surroundings.chance
+        let injector = surroundings.injector
         let nodes = open()
-        chance.arm(true)
+        injector.arm(true)
         defer {
-            chance.arm(false)
+            injector.arm(false)
             starts.withLock { $0 = nil }
         }
         return try await withThrowingTaskGroup(of: Ended<Result>.self) { group in
@@ -204,11 +353,11 @@ public final class World: Sendable {
                 return .other
             }
             group.addTask {
-                try await self.crashNowAndThen()
+                try await self.goWrongAtTimes()
                 return .other
             }
             group.addTask {
-                defer { chance.arm(false) }
+                defer { injector.arm(false) }
                 return .body(try await body())
             }
             var result: Result?
@@ -235,14 +384,14 @@ public final class World: Sendable {
         return nodes
     }
 
-    private func crashNowAndThen() async throws {
-        while let pause = surroundings.chance.nextPause() {
-            try await time.sleep(for: pause)
-            let running = nodes.withLock { $0 }.filter(\.isRunning).map(\.name)
-            if let crash = surroundings.chance.choose(among: running) {
-                try self.crash(crash.service, downtime: crash.downtime)
-            }
-        }
+    private func goWrongAtTimes() async throws {
+        let faults = TimedFaults(world: self, injector: surroundings.injector)
+        try await faults.run()
+    }
+
+    /// The services that run now and may be chosen for something.
+    func running(_ isMeant: (String) -> Bool) -> [String] {
+        nodes.withLock { $0 }.filter(\.isRunning).map(\.name).filter(isMeant)
     }
 
     /// Waits until nothing is ready to run, no group has a message that is not settled, no database has an open transaction
@@ -252,10 +401,15 @@ public final class World: Sendable {
     /// scheduled for later is in flight.
     ///
     /// - Parameter horizon: Does not wait for what happens later than this; without an end if `nil`.
-    /// - Throws: `CancellationError` if the run ends; ``SimulationError`` with ``SimulationError/Code/notRunning``.
+    /// - Throws: `CancellationError` if the run ends; ``SimulationError`` with ``SimulationError/Code/notRunning``, or
+    ///   ``SimulationError/Code/invariantBroken`` if all is quiet and something that was required does not hold.
     public func untilQuiet(horizon: Duration? = nil) async throws {
         try await simulation.untilQuiet(horizon: horizon)
+        if inFlight.isEmpty, let broken = watch.atQuiet() { throw broken }
     }
+
+    /// What should have come and has not; `nil` if nothing is missing.
+    var missing: SimulationError? { watch.atEnd() }
 
     /// Lets time pass, and everything that is due in it come to rest.
     ///

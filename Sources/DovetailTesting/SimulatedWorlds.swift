@@ -50,4 +50,19 @@ extension Collection where Self == SimulatedWorlds {
             TestWorld(seed: seed, limits: limits, faults: faults, crashes: crashes)
         }
     }
+
+    /// Worlds with the seeds from 0, in which all kinds of things go wrong.
+    ///
+    /// - Parameters:
+    ///   - seeds: How many.
+    ///   - faults: What goes wrong.
+    ///   - limits: How much a run may take before it is given up.
+    /// - Returns: The worlds.
+    public static func simulated(
+        seeds: Int, faults: FaultPlan, limits: Simulation.Limits = Simulation.Limits(jobs: 1_000_000)
+    ) -> SimulatedWorlds {
+        SimulatedWorlds(seeds: 0..<UInt64(Swift.max(0, seeds))) { seed in
+            TestWorld(seed: seed, faults: faults, limits: limits)
+        }
+    }
 }

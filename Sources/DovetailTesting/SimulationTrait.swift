@@ -72,6 +72,21 @@ extension Trait where Self == SimulationTrait {
             TestWorld(seed: seed, limits: limits, faults: faults, crashes: crashes)
         }
     }
+
+    /// Runs the test with the seeds from 0, in worlds in which all kinds of things go wrong.
+    ///
+    /// - Parameters:
+    ///   - seeds: How many.
+    ///   - faults: What goes wrong.
+    ///   - limits: How much a run may take before it is given up.
+    /// - Returns: The trait.
+    public static func simulated(
+        seeds: Int, faults: FaultPlan, limits: Simulation.Limits = Simulation.Limits(jobs: 1_000_000)
+    ) -> SimulationTrait {
+        SimulationTrait(seeds: 0..<UInt64(max(0, seeds))) { seed in
+            TestWorld(seed: seed, faults: faults, limits: limits)
+        }
+    }
 }
 
 extension TestWorld {

@@ -31,7 +31,6 @@ public final class TestWorld: Sendable {
     /// The world of the test, for crashes of named services and all else that is rarely needed.
     public let world: World
 
-    private let timeline: Timeline
     private let state = Shared(State())
 
     /// Creates a world with nothing in it.
@@ -53,13 +52,37 @@ public final class TestWorld: Sendable {
         crashes: CrashPlan = .none,
         instrument: (any Instrument)? = nil
     ) {
-        timeline = Timeline(alsoTelling: instrument)
-        world = World(seed: seed, order: order, start: start, limits: limits, instrument: timeline)
-        timeline.use(world.time)
+        world = World(seed: seed, order: order, start: start, limits: limits, instrument: instrument)
         world.crashes = crashes
         let state = state
         world.bus.onPublish { envelope in state.withLock { $0.stored.append(envelope) } }
         world.bus.setFaults(faults)
+    }
+
+    /// Creates a world in which all kinds of things go wrong.
+    ///
+    /// - Parameters:
+    ///   - seed: Decides order, faults, crashes, random numbers and identifiers.
+    ///   - faults: What goes wrong.
+    ///   - order: Which of the jobs that are ready runs next; decided by the seed if `nil`.
+    ///   - limits: How much a run may take before it is given up; a million jobs unless given.
+    ///   - instrument: Hears of everything that happens.
+    public convenience init(
+        seed: UInt64 = 0,
+        faults: FaultPlan,
+        order: SimulationExecutor.Order? = nil,
+        limits: Simulation.Limits = Simulation.Limits(jobs: 1_000_000),
+        instrument: (any Instrument)? = nil
+    ) {
+        self.init(seed: seed, order: order, limits: limits, instrument: instrument)
+        world.faults = faults
+    }
+
+    /// Requires that something holds in each run, from now on.
+    ///
+    /// - Parameter invariants: What must hold.
+    public func require(_ invariants: Invariant...) {
+        for invariant in invariants { world.require(invariant) }
     }
 
     // MARK: Parts
@@ -130,7 +153,7 @@ public final class TestWorld: Sendable {
         } catch let error as SimulationError where error.code == .bodyFailed {
             throw error.cause ?? error
         } catch var error as SimulationError where error.history.isEmpty {
-            error.history = timeline.lines(last: 50)
+            error.history = (world.trace?.lines(last: 50) ?? [])
             throw error
         }
     }
@@ -203,13 +226,7 @@ public final class TestWorld: Sendable {
     /// - Throws: ``TransportError`` if the bus does not take it.
     public func deliver(_ envelope: Envelope<Bytes>, times: Int = 1) async throws {
         state.withLock { _ = $0.delivered.insert(envelope.attributes.id) }
-        for _ in 0..<times {
-            var triesLeft = 1000
-            while let error = try await world.bus.publish([envelope]).first?.error {
-                triesLeft -= 1
-                guard triesLeft > 0, error.code.isTransient else { throw error }
-            }
-        }
+        try await world.deliver(envelope, times: times)
     }
 
     /// Crashes a service now, as ``World/crash(_:downtime:)`` does.
@@ -342,7 +359,7 @@ public final class TestWorld: Sendable {
     }
 
     /// What happened, a line for each event, with the virtual time since the world began.
-    public var log: [String] { timeline.lines() }
+    public var log: [String] { world.trace?.lines() ?? [] }
 
     // MARK: Issues
 
@@ -350,7 +367,7 @@ public final class TestWorld: Sendable {
         let test = Test.current.map { " swift test --filter \($0.name.prefix { $0 != "(" })" } ?? ""
         let replay = "Replay: \(environment)\(test)"
         guard isFirst else { return [replay] }
-        let lines = timeline.lines(last: 50)
+        let lines = (world.trace?.lines(last: 50) ?? [])
         return lines.isEmpty ? [replay] : [replay, "What happened last:\n" + lines.joined(separator: "\n")]
     }
 }

@@ -4,18 +4,27 @@ import PackageDescription
 // A package of its own, so that the library keeps depending on nothing.
 let rooms = [
     "DovetailBulkhead", "DovetailCircuitBreaker", "DovetailClaimCheck", "DovetailCore", "DovetailConsumer",
-    "DovetailDeadLetters", "DovetailIdempotency", "DovetailOutbox", "DovetailResilience", "DovetailSaga",
+    "DovetailDeadLetters", "DovetailIdempotency", "DovetailOutbox", "DovetailResilience", "DovetailSQL", "DovetailSaga",
     "DovetailSimulation",
+]
+
+/// The adapters that are measured with a trait, each beside its library in plain C.
+let adapters = [
+    (trait: "SQLite", library: "sqlite3"), (trait: "PostgreSQL", library: "pq"), (trait: "Kafka", library: "rdkafka"),
+    (trait: "RabbitMQ", library: "rabbitmq"),
 ]
 
 let package = Package(
     name: "dovetail-benchmarks",
     platforms: [.macOS(.v15)],
-    traits: [.trait(name: "SQLite", description: "Measures SQLite as well; needs the headers of libsqlite3.")],
+    traits: Set(
+        adapters.map {
+            .trait(name: $0.trait, description: "Measures \($0.trait) as well; needs the headers of \($0.library).")
+        }),
     dependencies: [
         .package(
             name: "dovetail", path: "../..",
-            traits: [.trait(name: "SQLite", condition: .when(traits: ["SQLite"]))]
+            traits: Set(adapters.map { .trait(name: $0.trait, condition: .when(traits: [$0.trait])) })
         ),
         // Its traits bring in packages that count allocations and retains; `Allocations` counts by itself.
         .package(url: "https://github.com/ordo-one/benchmark.git", exact: "1.38.1", traits: []),
@@ -23,16 +32,15 @@ let package = Package(
     targets: [
         .target(
             name: "Workloads",
-            dependencies: rooms.map { .product(name: $0, package: "dovetail") } + [
-                "CFloors",
-                .product(name: "DovetailSQLite", package: "dovetail", condition: .when(traits: ["SQLite"])),
-                .target(name: "CSQLiteFloors", condition: .when(traits: ["SQLite"])),
-            ]
-        ),
-        .target(
-            name: "CSQLiteFloors",
-            cSettings: [.define("DOVETAIL_SQLITE_FLOORS", .when(traits: ["SQLite"]))],
-            linkerSettings: [.linkedLibrary("sqlite3", .when(traits: ["SQLite"]))]
+            dependencies: rooms.map { .product(name: $0, package: "dovetail") } + ["CFloors"]
+                + adapters.flatMap { adapter -> [Target.Dependency] in
+                    [
+                        .product(
+                            name: "Dovetail\(adapter.trait)", package: "dovetail",
+                            condition: .when(traits: [adapter.trait])),
+                        .target(name: "C\(adapter.trait)Floors", condition: .when(traits: [adapter.trait])),
+                    ]
+                }
         ),
         .target(name: "CFloors"),
         .target(name: "CAllocationCounter"),
@@ -49,7 +57,15 @@ let package = Package(
             path: "Benchmarks/DovetailBenchmarks",
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]
         ),
-    ],
+    ]
+        + adapters.map { adapter in
+            .target(
+                name: "C\(adapter.trait)Floors",
+                dependencies: ["CFloors"],
+                cSettings: [.define("DOVETAIL_\(adapter.trait.uppercased())_FLOORS", .when(traits: [adapter.trait]))],
+                linkerSettings: [.linkedLibrary(adapter.library, .when(traits: [adapter.trait]))]
+            )
+        },
     swiftLanguageModes: [.v6]
 )
 

@@ -29,7 +29,8 @@ struct CheckBiteTests {
         (.afterCommitRunsAfterwards, .forgetsActions), (.afterCommitIsDropped, .actsAfterRollBack),
         (.concurrentTransactionsCommit, .losesOverlapping), (.checkedUpdatesAreNotLost, .ignoresExpectedVersion),
         (.serializableUpdatesAreNotLost, .ignoresIsolation), (.cancelledDoesNotBegin, .runsWhenCancelled),
-        (.cancelledWaitLeavesNothing, .writesOnWhenCancelled),
+        (.cancelledWaitLeavesNothing, .writesOnWhenCancelled), (.groupedRollBackAlone, .commitsGroupedFailures),
+        (.groupedCommitsBeforeItReturns, .losesGroupedCommits),
     ]
 
     @Test(arguments: databaseCulprits)

@@ -37,7 +37,7 @@ struct SagaConformanceTests {
         (.messagesAreTakenInOrder, .takesNothing), (.targetedMessageReachesItsSaga, .dropsTargeted),
         (.historyIsKept, .forgetsHistory), (.historyIsKept, .pagesWrong), (.sagasAreFound, .ignoresStep),
         (.sagasAreFound, .findsNewestFirst), (.sweepIsBounded, .sweepsEverything), (.sweepIsBounded, .sweepsOpen),
-        (.statisticsCount, .countsAll),
+        (.forgottenStaysForgotten, .revivesForgotten), (.statisticsCount, .countsAll),
     ]
 
     @Test("A store that breaks a promise fails the check of that name", arguments: culprits)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DovetailConsumer
 import DovetailCore
 import DovetailTesting
 import Testing
@@ -42,6 +43,16 @@ struct TransportConformanceTests {
     func namespacedConforms(_ check: TransportCheck) async throws {
         let transport = NamespacedTransport(Self.capable(), prefix: "staging.")
         try await Simulation(seed: 6).run { try await check.verify(on: transport) }
+    }
+
+    @Test("With messages that wait in topics, the in-memory transport conforms", arguments: TransportCheck.allCases)
+    func retryTopicsConform(_ check: TransportCheck) async throws {
+        let delays: [Duration] = [.milliseconds(10), .seconds(1)]
+        for order in [RetryTopicTransport<InMemoryTransport>.Order.kept, .givenUp] {
+            let transport = RetryTopicTransport(Self.capable(), order: order, delays: delays)
+            guard check.applies(to: transport) else { continue }
+            try await Simulation(seed: 8).run { try await check.verify(on: transport) }
+        }
     }
 
     @Test("Faults that keep the promises do not break them", arguments: TransportCheck.allCases)

@@ -6,12 +6,17 @@ where the process stood when it was killed.
 """
 
 import os
+import pathlib
 import random
+import shutil
 import signal
 import struct
 import subprocess
+import sys
+import tempfile
 import time
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 RECORD = struct.Struct("<32sq")
 
 
@@ -22,12 +27,12 @@ class Failed(Exception):
 class Member:
     """One process that is started, killed and started again."""
 
-    def __init__(self, name, command, folder, variable):
+    def __init__(self, name, command, folder, variable=None):
         self.name = name
         self.command = command
         self.points_file = os.path.join(folder, f"points-{name}")
         self.output_file = os.path.join(folder, f"output-{name}")
-        self.environment = {**os.environ, variable: self.points_file}
+        self.environment = {**os.environ, variable: self.points_file} if variable else None
         self.process = None
         self.lives = 0
 
@@ -100,11 +105,11 @@ class Driver:
     def is_done(self):
         return self.kills >= self.kills_wanted and all(count >= self.hits_wanted for count in self.hits.values())
 
-    def wait_for_load(self, member, seconds=60):
-        """Waits until the member has something in hand. False if it ended by itself first."""
+    def wait_for_load(self, member, seconds=60, unless=lambda: False):
+        """Waits until the member has something in hand. False if it ended by itself first, or if something else is so."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if member.ended() is not None:
+            if member.ended() is not None or unless():
                 return False
             points = member.points()
             for name in points:
@@ -114,9 +119,9 @@ class Driver:
             time.sleep(0.002)
         return True
 
-    def kill_once(self, member, longest_life):
-        """Lets a member work for a moment and kills it. False if it ended by itself first."""
-        if not self.wait_for_load(member):
+    def kill_once(self, member, longest_life, unless=lambda: False):
+        """Lets a member work for a moment and kills it. False if it ended by itself first, or if something else is so."""
+        if not self.wait_for_load(member, unless=unless):
             return False
         target = None
         if self.hits and self.random.random() < 0.7:
@@ -134,9 +139,18 @@ class Driver:
         self.kills += 1
         return True
 
-    def stall_once(self, member, seconds):
+    def kill_at_random(self, member, longest_life):
+        """Lets a member work for a moment and kills it, wherever it stands. False if it ended by itself first."""
+        time.sleep(self.random.random() * longest_life)
+        if member.ended() is not None:
+            return False
+        member.kill()
+        self.kills += 1
+        return True
+
+    def stall_once(self, member, seconds, unless=lambda: False):
         """Suspends a member for longer than its leases, as a machine that swaps or a paused virtual machine would."""
-        if not self.wait_for_load(member):
+        if not self.wait_for_load(member, unless=unless):
             return False
         time.sleep(self.random.random() * 0.3)
         if member.ended() is not None:
@@ -151,3 +165,60 @@ class Driver:
         lines = [f"{self.kills} kills, {self.stalls} suspensions; at the moment of death there was something at the point"]
         lines += [f"  {name}: {count} times" for name, count in sorted(self.hits.items())]
         return "\n".join(lines)
+
+
+def build(product, traits):
+    """Builds a program, and returns the path to it."""
+    command = ["swift", "build", "--traits", ",".join(traits), "--scratch-path", ".build-services"]
+    subprocess.run(command + ["--product", product], cwd=ROOT, check=True, stdout=sys.stderr)
+    shown = subprocess.run(command + ["--show-bin-path"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return os.path.join(shown.stdout.strip(), product)
+
+
+def play_rounds(options, open_books, play_round, promise, trouble=None):
+    """Plays rounds until there were kills and hits enough, and ends the script by what they came to.
+
+    `open_books(folder, number)` makes the databases of a round; `play_round(driver, folder, books, number)` returns what is wrong
+    with them, and what the program printed. With `--without` the first round whose books are wrong is what was wanted. With `trouble`
+    it is that which is made until it is enough, and nobody is killed.
+    """
+    driver = Driver(options.seed, options.kills, options.hits)
+    are_stalls = getattr(options, "stalls", False)
+    is_done = trouble.is_done if trouble else driver.is_done
+    print(f"seed {options.seed}", flush=True)
+    started = time.monotonic()
+    failed_audits = 0
+    rounds = 0
+    while rounds < options.rounds and not is_done():
+        rounds += 1
+        folder = tempfile.mkdtemp(prefix="dovetail-crashes-")
+        books = open_books(folder, rounds)
+        try:
+            wrong, output = play_round(driver, folder, books, rounds)
+        except Failed as failure:
+            print(f"FAILED in round {rounds} (kept in {folder}): {failure}\n{driver.report()}")
+            sys.exit(1)
+        so_far = f"{trouble.count()} troubles" if trouble else f"{driver.kills} kills"
+        print(f"round {rounds}: {so_far} so far; {output.strip() or 'no report'}", flush=True)
+        if wrong:
+            failed_audits += 1
+            print("  " + "\n  ".join(wrong[:5]), flush=True)
+            if not options.without:
+                print(f"FAILED: the books of round {rounds} are wrong (kept in {folder})\n{driver.report()}")
+                sys.exit(1)
+        books.remove()
+        shutil.rmtree(folder)
+        if options.without and wrong:
+            break
+    print(f"The server had trouble:\n{trouble.report()}" if trouble else driver.report())
+    print(f"{rounds} rounds in {time.monotonic() - started:.0f} s")
+    if options.without:
+        if not failed_audits:
+            print(f"FAILED: without {options.without} every audit was clean, so the kills prove nothing about it")
+            sys.exit(1)
+        print(f"As expected: without {options.without} the books are wrong.")
+        return
+    if not are_stalls and not is_done():
+        print("FAILED: not enough kills, or a point that was not hit often enough")
+        sys.exit(1)
+    print(promise)

@@ -25,6 +25,14 @@ struct AttemptLedgerTests {
         #expect(attempts == [1, 4, 5, 6])
     }
 
+    @Test func aCountFromOutsideMayBeAny() {
+        let ledger = AttemptLedger(capacity: 10)
+        for (count, attempt) in [(Int.max, Int(Int32.max) + 2), (.min, 1), (0, 1)] {
+            let (delivery, envelope) = delivery("1", attempt: count)
+            #expect(ledger.attempt(delivery, envelope, immediate: 2) == attempt)
+        }
+    }
+
     @Test func whatWasGivenBackUntriedDoesNotCount() {
         var ledger = AttemptLedger(capacity: 10)
         let (first, envelope) = delivery("1", attempt: 1)

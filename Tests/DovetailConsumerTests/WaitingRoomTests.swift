@@ -48,6 +48,38 @@ struct WaitingRoomTests {
         #expect(events.count("dovetail.message.parked") == 2)
     }
 
+    @Test func aMessageThatHasWaitedInVainIsKeptAlsoWithoutASink() async throws {
+        let world = TestWorld()
+        let consumer = Consumer("payments", on: world.bus) {
+            On(OrderPlaced.self) { order, _ in if order.number == 1 { throw Broken.thing } }
+        }
+        .retrying(.constant(.seconds(60), attempts: 3))
+        .waiting(in: world.database)
+        try await world.run(consumer) {
+            try await world.deliverAll(OrderPlaced("a", 1), OrderPlaced("a", 2))
+            try await world.advance(by: .seconds(600))
+            // The transport has nothing of it any more, so nobody else could keep it.
+            #expect(world.rejected().isEmpty)
+            #expect(try await world.deadLetters().map(\.reason) == [.poison])
+            #expect(try await WaitingRoom(in: world.database).statistics(of: "payments").waiting == 0)
+        }
+    }
+
+    @Test func aMessageThatHasWaitedInVainWaitsOnWhereThereIsNoPlaceForIt() async throws {
+        let world = TestWorld()
+        let database = SlowDatabase(inner: world.database, runtime: world.runtime)
+        let consumer = Consumer("payments", on: world.bus) {
+            On(OrderPlaced.self) { _, _ in throw Broken.thing }
+        }
+        .retrying(.constant(.seconds(60), attempts: 3))
+        .waiting(in: database)
+        try await world.run(consumer, allowingLeftovers: true) {
+            try await world.deliver(OrderPlaced("a", 1))
+            try await world.advance(by: .seconds(600))
+            #expect(try await WaitingRoom(in: world.database).statistics(of: "payments").waiting == 1)
+        }
+    }
+
     @Test(arguments: .simulated(seeds: 40))
     func firstAttemptsOfAKeyKeepTheirOrderAcrossReplicasThatFail(world: TestWorld) async throws {
         let database = SlowDatabase(inner: world.database, runtime: world.runtime)

@@ -17,16 +17,19 @@
 
         /// A transport to it, which leaves groups soon and takes dead members out soon.
         static func connect(
-            partitions: Int = 4, commitInterval: Duration = .milliseconds(20), mostUnsettled: Int = 2000,
-            handoverTime: Duration = .seconds(5), options: [String: String] = [:], runtime: Runtime? = nil
+            to address: String? = nil, partitions: Int = 4, contentMode: KafkaTransport.ContentMode = .binary,
+            instance: String? = nil, commitInterval: Duration = .milliseconds(20), mostUnsettled: Int = 2000,
+            publishTimeout: Duration = .seconds(30), handoverTime: Duration = .seconds(5),
+            options: [String: String] = [:], runtime: Runtime? = nil
         ) throws -> KafkaTransport {
             let quick = [
                 "session.timeout.ms": "6000", "max.poll.interval.ms": "6000", "heartbeat.interval.ms": "200",
                 "topic.metadata.refresh.interval.ms": "2000",
             ]
             return try KafkaTransport(
-                address ?? "127.0.0.1:9", topics: .onDemand(partitions: partitions), mostUnsettled: mostUnsettled,
-                commitInterval: commitInterval, handoverTime: handoverTime,
+                address ?? self.address ?? "127.0.0.1:9", topics: .onDemand(partitions: partitions),
+                contentMode: contentMode, instance: instance, mostUnsettled: mostUnsettled,
+                publishTimeout: publishTimeout, commitInterval: commitInterval, handoverTime: handoverTime,
                 options: quick.merging(options) { $1 }, runtime: runtime)
         }
     }

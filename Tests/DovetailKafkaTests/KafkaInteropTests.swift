@@ -39,6 +39,26 @@
             await transport.close()
         }
 
+        @Test("Another client reads whole events as JSON where that was asked for, and so do we")
+        func structured() async throws {
+            let transport = try Broker.connect(partitions: 1, contentMode: .structured)
+            var full = envelope("1", key: "k", topic: run.topic, payload: Bytes(#"{"sku": "é"}"#.utf8))
+            full.contentType = "application/json"
+            try await run.publish([full], to: transport)
+            let record = try #require(try Interop.read(run.topic, 1).map { try Record($0) }.first)
+            #expect(record.key == "k")
+            #expect(record.headers == ["content-type": "application/cloudevents+json"])
+            let event = try #require(
+                try JSONSerialization.jsonObject(with: Data((record.value ?? "").utf8)) as? [String: Any])
+            #expect(event["id"] as? String == "1")
+            #expect(event["specversion"] as? String == "1.0")
+            #expect((event["data"] as? [String: String])?["sku"] == "é")
+            let member = try await transport.subscribe(to: [run.topic], as: run.group)
+            #expect(try await run.receive(1, from: member).first?.envelope == full)
+            await member.close()
+            await transport.close()
+        }
+
         @Test("We read the events that another client publishes, in both modes, and keep what is none")
         func weReadOthers() async throws {
             let transport = try Broker.connect(partitions: 1)

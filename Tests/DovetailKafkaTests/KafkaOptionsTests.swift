@@ -27,7 +27,7 @@
             "Options that the promises rest on cannot be set",
             arguments: [
                 "enable.auto.commit", "enable.idempotence", "acks", "group.id", "bootstrap.servers",
-                "auto.offset.reset",
+                "auto.offset.reset", "group.instance.id", "statistics.interval.ms",
             ])
         func reservedOption(name: String) {
             let error = #expect(throws: TransportError.self) {
@@ -47,6 +47,15 @@
                 ])
             #expect(transport.capabilities.ordersPerKey)
             await transport.close()
+        }
+
+        @Test("Options for security that contradict each other are an error at once")
+        func contradictionAtOnce() {
+            let error = #expect(throws: TransportError.self) {
+                try KafkaTransport("127.0.0.1:9", options: ["sasl.password": "s3cret"])
+            }
+            #expect(error?.code == .refused)
+            #expect(error.map { !"\($0)".contains("s3cret") } == true)
         }
 
         @Test("Options that contradict each other are an error when a client is made")

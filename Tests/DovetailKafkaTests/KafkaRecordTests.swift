@@ -48,6 +48,23 @@ struct KafkaRecordTests {
             ])
     }
 
+    @Test(
+        "In structured mode the value is the whole event, and reads as what it was",
+        arguments: ["application/json", "text/x"])
+    func structured(contentType: String) throws {
+        var envelope = envelope("7", key: "schlüssel", payload: Bytes(#"{ "a" : 1.50 }"#.utf8))
+        envelope.contentType = contentType
+        envelope.subject = "order 7"
+        envelope.headers = ["note": "ü"]
+        let record = try KafkaRecord(structured: envelope)
+        #expect(record.key == Bytes("schlüssel".utf8))
+        #expect(record.headers.map(\.name) == ["content-type"])
+        #expect(record.headers.map(\.value) == ["application/cloudevents+json"])
+        #expect(String(decoding: record.value ?? [], as: UTF8.self).contains(#""specversion":"1.0""#))
+        #expect(try decoded(record) == envelope)
+        #expect(throws: MessageError.self) { try KafkaRecord(structured: DovetailKafkaTests.envelope("")) }
+    }
+
     @Test("Without a partition key there is no key, and an empty payload is not the same as none")
     func noKeyAndEmptyPayload() throws {
         let record = try KafkaRecord(envelope("7", payload: []))

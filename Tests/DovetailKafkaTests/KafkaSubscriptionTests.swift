@@ -18,7 +18,7 @@
         @Test("After a crash all from the first unsettled message on come again, and none before it")
         func contiguousCommit() async throws {
             // A member that comes back under its own name takes the place of its dead self.
-            let transport = try Broker.connect(partitions: 1, options: ["group.instance.id": "member"])
+            let transport = try Broker.connect(partitions: 1, instance: "member")
             try await run.publish(run.messages(0..<10), to: transport)
             let member = try await transport.subscribe(to: [topic], as: group)
             let deliveries = try await run.receive(10, from: member)
@@ -137,6 +137,68 @@
             #expect(!returned.isEmpty)
             #expect(!left.isEmpty)
             await first.close()
+            await transport.close()
+        }
+
+        // MARK: Members with a name
+
+        /// Publishes messages and reads until all have come, and says which partitions each member had.
+        private func partitions(
+            _ numbers: Range<Int>, by transport: KafkaTransport, of members: KafkaSubscription...
+        ) async throws -> [Set<Substring>] {
+            try await run.publish(run.messages(numbers, key: { PartitionKey("\($0 % 40)") }), to: transport)
+            var partitions = Array(repeating: Set<Substring>(), count: members.count)
+            var seen: Set<Int> = []
+            let deadline = run.time.monotonic() + .seconds(60)
+            while !seen.isSuperset(of: numbers), run.time.monotonic() < deadline {
+                for (index, member) in members.enumerated() {
+                    let deliveries = try await run.receive(40, from: member, within: .milliseconds(200))
+                    seen.formUnion(run.numbers(deliveries))
+                    partitions[index].formUnion(deliveries.map { $0.position.prefix { $0 != "@" } })
+                    try await member.settle(deliveries.map { .acknowledge($0.id) })
+                }
+            }
+            #expect(seen.isSuperset(of: numbers))
+            return partitions
+        }
+
+        @Test("A process that starts again under its name has its partitions again, and none of the others' move")
+        func instanceComesBack() async throws {
+            let log = EventLog()
+            let restarting = try Broker.connect(partitions: 4, instance: "a")
+            let staying = try Broker.connect(partitions: 4, instance: "b", runtime: Runtime(instrument: log))
+            let first = try await restarting.subscribe(to: [topic], as: group)
+            let other = try await staying.subscribe(to: [topic], as: group)
+            // Until the group has come to rest with both.
+            var before: [Set<Substring>] = [[], []]
+            for start in stride(from: 0, to: 400, by: 40) where before.contains(where: \.isEmpty) {
+                before = try await partitions(start..<start + 40, by: restarting, of: first, other)
+            }
+            let events = log.all(KafkaPartitionsChanged.self).count
+            await first.close()
+            await restarting.close()
+
+            let again = try Broker.connect(partitions: 4, instance: "a")
+            let heir = try await again.subscribe(to: [topic], as: group)
+            let after = try await partitions(1000..<1040, by: again, of: heir, other)
+            #expect(after == before)
+            #expect(log.all(KafkaPartitionsChanged.self).count == events)
+            await heir.close()
+            await other.close()
+            await again.close()
+            await staying.close()
+        }
+
+        @Test("Members of one transport have names of their own, and do not turn each other out")
+        func instancesOfOneTransport() async throws {
+            let transport = try Broker.connect(partitions: 4, instance: "a")
+            let first = try await transport.subscribe(to: [topic], as: group)
+            let second = try await transport.subscribe(to: [topic], as: group)
+            for start in [0, 40] {
+                _ = try await partitions(start..<start + 40, by: transport, of: first, second)
+            }
+            await first.close()
+            await second.close()
             await transport.close()
         }
 

@@ -43,7 +43,8 @@
         }
 
         func connect(
-            publishTimeout: Duration = .seconds(10), closeTimeout: Duration = .seconds(5),
+            contentMode: KafkaTransport.ContentMode = .binary, publishTimeout: Duration = .seconds(10),
+            closeTimeout: Duration = .seconds(5), statisticsInterval: Duration? = nil,
             options: [String: String] = [:], runtime: Runtime? = nil
         ) throws -> KafkaTransport {
             let quick = [
@@ -51,9 +52,9 @@
                 "topic.metadata.refresh.interval.ms": "2000",
             ]
             return try KafkaTransport(
-                address, publishTimeout: publishTimeout, connectTimeout: .seconds(5),
+                address, contentMode: contentMode, publishTimeout: publishTimeout, connectTimeout: .seconds(5),
                 commitInterval: .milliseconds(20), handoverTime: .seconds(20), closeTimeout: closeTimeout,
-                options: quick.merging(options) { $1 }, runtime: runtime)
+                statisticsInterval: statisticsInterval, options: quick.merging(options) { $1 }, runtime: runtime)
         }
     }
 #endif

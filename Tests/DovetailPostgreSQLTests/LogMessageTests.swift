@@ -41,11 +41,11 @@
                 try LogMessage(message)
                     == .message(prefix: "mark", content: [1, 2, 3], position: LogPosition(number: 5)))
             let columns = [LogMessage.Column(name: "id", type: 25), LogMessage.Column(name: "payload", type: 25)]
-            #expect(try LogMessage(relation) == .relation(id: 77, name: "outbox", columns: columns))
+            #expect(try LogMessage(relation) == .relation(id: 77, schema: "public", name: "outbox", columns: columns))
             #expect(try LogMessage(insert) == .insert(relation: 77, row: [[0x61], nil, nil]))
             #expect(try LogMessage([0x59, 1, 2]) == .other(0x59))
             let head = join([0x77], number(UInt64(1)), number(UInt64(2)), number(Int64(3)))
-            #expect(try LogFrame(join(head, begin)) == .data(begin))
+            #expect(try LogFrame(join(head, begin)) == .data(begin, at: LogPosition(number: 1)))
             let life = join([0x6B], number(UInt64(6)), number(Int64(3)), [1])
             #expect(try LogFrame(life) == .keepAlive(end: LogPosition(number: 6), wantsReply: true))
         }
@@ -76,6 +76,17 @@
                 _ = try? LogMessage(bytes)
                 _ = try? LogFrame(bytes)
                 _ = try? LoggedEnvelope.decode(bytes)
+            }
+        }
+
+        @Test("A server that hands out no messages is refused by name, and which setting or version it lacks is said")
+        func serverIsChecked() throws {
+            try LogSlot.check(level: "logical", version: 140_000)
+            for (level, version, text) in [
+                ("logical", Int64(130_015), "version 13"), ("replica", 150_000, "wal_level"),
+            ] {
+                let error = #expect(throws: DatabaseError.self) { try LogSlot.check(level: level, version: version) }
+                #expect(error?.code == .unsupported && error?.message.contains(text) == true)
             }
         }
 

@@ -374,32 +374,41 @@
     }
 
     /// Counts how often something is sent and waited for.
-    private struct CountingPool: SQLConnectionPool {
+    struct CountingPool: SQLConnectionPool {
         let pool: PostgresConnectionPool
         let journeys = Shared(0)
+        /// How many statements were refused because of what another transaction did.
+        let refusals = Shared(0)
         var dialect: SQLDialect { pool.dialect }
 
         func withConnection<Result>(
             for access: SQLAccess, _ body: (CountingConnection) async throws -> Result
         ) async throws -> Result {
             try await pool.withConnection(for: access) { connection in
-                try await body(CountingConnection(connection: connection, journeys: journeys))
+                try await body(CountingConnection(connection: connection, journeys: journeys, refusals: refusals))
             }
         }
     }
 
-    private struct CountingConnection: SQLConnection {
+    struct CountingConnection: SQLConnection {
         let connection: PostgresConnection
         let journeys: Shared<Int>
+        let refusals: Shared<Int>
 
         func run(_ statement: SQLStatement) async throws -> SQLResult {
-            journeys.change { $0 += 1 }
-            return try await connection.run(statement)
+            guard let result = await run([statement]).last else {
+                throw DatabaseError(.unavailable, "There is no result.")
+            }
+            return try result.get()
         }
 
         func run(_ statements: [SQLStatement]) async -> [Result<SQLResult, any Error>] {
             journeys.change { $0 += 1 }
-            return await connection.run(statements)
+            let results = await connection.run(statements)
+            if case .failure(let error as DatabaseError)? = results.last, error.code.endsRunOnly {
+                refusals.change { $0 += 1 }
+            }
+            return results
         }
     }
 #endif

@@ -3,141 +3,22 @@
 #if PostgreSQL
     import Dovetail
     import DovetailTesting
-    import Synchronization
     import Testing
 
     @testable import DovetailPostgreSQL
     @testable import DovetailSQL
 
-    /// Keeps what it was given, and may refuse it.
-    private final class Sink: Transport {
-        struct State {
-            var arrived: [Envelope<Bytes>] = []
-            var calls = 0
-            /// Decides by the message and the number of the call.
-            var verdict: @Sendable (Envelope<Bytes>, Int) -> TransportError? = { _, _ in nil }
-        }
-
-        private let state = Shared(Arrivals())
-
-        final class Arrivals: Sendable {
-            let state = Mutex(State())
-        }
-
-        var ids: [String] { state.value.state.withLock { $0.arrived.map(\.attributes.id.rawValue) } }
-
-        func refuse(_ verdict: @escaping @Sendable (Envelope<Bytes>, Int) -> TransportError?) {
-            state.value.state.withLock { $0.verdict = verdict }
-        }
-
-        var capabilities: TransportCapabilities { TransportCapabilities(ordersPerKey: true) }
-
-        func publish(_ envelopes: [Envelope<Bytes>]) async throws -> [PublishResult] {
-            state.value.state.withLock { state in
-                state.calls += 1
-                var failed: Set<PartitionKey> = []
-                return envelopes.map { envelope in
-                    if let key = envelope.attributes.partitionKey, failed.contains(key) {
-                        return .failed(TransportError(.notAttempted, "behind a failure"))
-                    }
-                    if let error = state.verdict(envelope, state.calls) {
-                        if let key = envelope.attributes.partitionKey { failed.insert(key) }
-                        return .failed(error)
-                    }
-                    state.arrived.append(envelope)
-                    return .published
-                }
-            }
-        }
-
-        func subscribe(to topics: [Topic], as group: ConsumerGroup) async throws -> InMemorySubscription {
-            try await InMemoryTransport().subscribe(to: topics, as: group)
-        }
-    }
-
+    /// What a relay publishes from the log, in which order, and what becomes of the rest.
     @Suite(
         .serialized, .timeLimit(.minutes(10)), .disabled(if: Server.isMissing && !Server.isRequired, Server.whyMissing))
     struct PostgresLogRelayTests {
-        /// A database whose outbox writes to the log, with a relay; the slot is gone afterwards.
-        private func withLog(
-            settings: PostgresLogRelaySettings = PostgresLogRelaySettings(
-                retry: .constant(.milliseconds(5), attempts: 3)),
-            _ body: (PostgresDatabase, PostgresLogRelay<Sink>, Sink) async throws -> Void
-        ) async throws {
-            try await withTables { prefix in
-                let database = PostgresDatabase(
-                    Way.direct.address, settings: SQLSettings(prefix: prefix), outbox: .log)
-                let sink = Sink()
-                let relay = PostgresLogRelay(from: database, to: sink, settings: settings)
-                let result: Result<Void, any Error>
-                do {
-                    try await relay.prepare()
-                    try await body(database, relay, sink)
-                    result = .success(())
-                } catch {
-                    result = .failure(error)
-                }
-                let slot = relay.slot
-                await relay.database.pool.untilSlotIsFree(slot)
-                try? await relay.database.withTransaction(isolation: .readCommitted) { tx in
-                    _ = try await tx.query(
-                        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = \(slot)"
-                    )
-                }
-                try? await relay.database.withTransaction { tx in
-                    _ = try await tx.execute("DROP PUBLICATION IF EXISTS \"\(raw: slot)\"")
-                }
-                await database.close()
-                try result.get()
-            }
-        }
-
-        private func publish(_ ids: [String], key: PartitionKey? = nil, in database: PostgresDatabase) async throws {
-            try await database.withTransaction { tx in
-                for id in ids { try await Outbox(in: database).publish(message(id, key: key), in: tx) }
-            }
-        }
-
-        /// Runs the relay until a condition holds.
-        private func run(
-            _ relay: PostgresLogRelay<Sink>, until isDone: @escaping @Sendable () async throws -> Bool
-        ) async throws {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await relay.run() }
-                group.addTask {
-                    let deadline = SystemTime().monotonic() + .seconds(60)
-                    while try await !isDone() {
-                        if SystemTime().monotonic() > deadline {
-                            Issue.record("It did not happen within a minute.")
-                            return
-                        }
-                        try await SystemTime().sleep(for: .milliseconds(5))
-                    }
-                }
-                try await group.next()
-                group.cancelAll()
-                while let ended = await group.nextResult() {
-                    if case .failure(let error) = ended, !(error is CancellationError) { throw error }
-                }
-            }
-        }
-
-        /// How far the slot has been confirmed.
-        private func confirmed(_ relay: PostgresLogRelay<Sink>) async throws -> Int64 {
-            let slot = relay.slot
-            return try await relay.database.withReadTransaction { tx in
-                try await tx.query(
-                    "SELECT CAST(confirmed_flush_lsn - '0/0'::pg_lsn AS BIGINT) FROM pg_replication_slots WHERE slot_name = \(slot)"
-                )[0].integer(0)
-            }
-        }
-
         @Test(
             "What is committed is published in the order of commits, what is rolled back never, and nothing is in a table"
         )
         func publishesInOrder() async throws {
-            try await withLog { database, relay, sink in
-                try await publish(["1", "2"], in: database)
+            try await withLog { shop in
+                let (database, sink) = (shop.database, shop.sink)
+                try await shop.publish(["1", "2"])
                 try? await database.withTransaction { tx in
                     try await Outbox(in: database).publish(message("x"), in: tx)
                     throw CancellationError()
@@ -146,12 +27,35 @@
                 try await database.withTransaction { tx in
                     try await database.outboxStore.append([message("5")], serializing: false, in: tx)
                     _ = try await tx.query("SELECT 1")
-                    let other = database
-                    try await Task.detached { try await self.publish(["3", "4"], in: other) }.value
+                    try await Task.detached { try await shop.publish(["3", "4"]) }.value
                 }
                 #expect(try await database.outboxStore.statistics().unsent == 0)
-                try await run(relay) { sink.ids.count >= 5 }
+                try await shop.run { sink.ids.count >= 5 }
                 #expect(sink.ids == ["1", "2", "3", "4", "5"])
+            }
+        }
+
+        @Test("A transaction larger than what is published together comes whole and in order, wherever it is cut off")
+        func largeTransaction() async throws {
+            let settings = PostgresLogRelaySettings(batchSize: 10, retry: .constant(.milliseconds(5), attempts: 3))
+            try await withLog(LogShop.Options(settings: settings)) { shop in
+                let (ids, sink) = ((0..<95).map(String.init), shop.sink)
+                // Once, when some of it is published already.
+                let isCut = Shared(false)
+                try await shop.publish(ids)
+                try await shop.publish(["behind"])
+                try await shop.run {
+                    if sink.ids.count >= 30,
+                        isCut.change({ isCut in
+                            defer { isCut = true }
+                            return !isCut
+                        })
+                    {
+                        try await shop.cutOffReader()
+                    }
+                    return sink.ids.contains("behind")
+                }
+                #expect(shop.firsts == ids + ["behind"])
             }
         }
 
@@ -159,32 +63,55 @@
             "A relay that ends before it has confirmed is followed by one that publishes the same again, and none is lost"
         )
         func repeatsWhatWasNotConfirmed() async throws {
-            try await withLog { database, relay, sink in
-                try await publish(["1", "2", "3"], in: database)
+            try await withLog { shop in
+                let sink = shop.sink
+                try await shop.publish(["1", "2", "3"])
                 // Takes the first and hangs on the others.
                 sink.refuse { envelope, _ in
                     envelope.attributes.id == "1" ? nil : TransportError(.unavailable, "away")
                 }
                 let stuck = PostgresLogRelay(
-                    from: database, to: sink,
+                    from: shop.database, to: sink,
                     settings: PostgresLogRelaySettings(retry: .constant(.milliseconds(5), attempts: 100_000)))
-                try await run(stuck) { !sink.ids.isEmpty }
+                try await shop.run(stuck) { !sink.ids.isEmpty }
                 sink.refuse { _, _ in nil }
-                try await run(relay) { sink.ids.count >= 4 }
+                try await shop.run { sink.ids.count >= 4 }
                 #expect(sink.ids == ["1", "1", "2", "3"])
-                let end = try await confirmed(relay)
-                try await publish(["4"], in: database)
-                try await run(relay) { sink.ids.count >= 5 }
+                let end = try await shop.confirmed()
+                try await shop.publish(["4"])
+                try await shop.run { sink.ids.count >= 5 }
                 #expect(sink.ids.last == "4")
-                #expect(try await confirmed(relay) >= end)
+                #expect(try await shop.confirmed() >= end)
             }
         }
+
+        @Test("Of two relays one reads, and when its connection is cut it or the other goes on without a loss")
+        func takesOver() async throws {
+            try await withLog { shop in
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<2 { group.addTask { try await shop.relay.run() } }
+                    for round in 0..<3 {
+                        try await shop.publish(["\(round)a", "\(round)b"])
+                        try await untilTrue { shop.sink.ids.contains("\(round)b") }
+                        try await shop.cutOffReader()
+                    }
+                    group.cancelAll()
+                    while let ended = await group.nextResult() {
+                        if case .failure(let error) = ended, !(error is CancellationError) { throw error }
+                    }
+                }
+                #expect(shop.firsts == ["0a", "0b", "1a", "1b", "2a", "2b"])
+            }
+        }
+
+        // MARK: What cannot be published
 
         @Test(
             "What the transport will never take, or is no message, goes to the dead letters, and the rest goes on in its order"
         )
         func poison() async throws {
-            try await withLog { database, relay, sink in
+            try await withLog { shop in
+                let sink = shop.sink
                 sink.refuse { envelope, _ in
                     switch envelope.attributes.id {
                     case "poison": TransportError(.messageTooLarge, "too large")
@@ -192,15 +119,12 @@
                     default: nil
                     }
                 }
-                try await publish(["1", "poison", "2", "slow", "3"], key: "k", in: database)
-                let mark = relay.mark
-                try await relay.database.withTransaction { tx in
-                    _ = try await tx.query("SELECT pg_logical_emit_message(true, \(mark), CAST('hello' AS TEXT))")
-                }
-                try await publish(["4"], key: "k", in: database)
-                try await run(relay) { sink.ids.count >= 4 }
+                try await shop.publish(["1", "poison", "2", "slow", "3"], key: "k")
+                try await shop.ask("SELECT pg_logical_emit_message(true, \(shop.relay.mark), CAST('hello' AS TEXT))")
+                try await shop.publish(["4"], key: "k")
+                try await shop.run { sink.ids.count >= 4 }
                 #expect(sink.ids == ["1", "2", "3", "4"])
-                let letters = try await DeadLetterQueue(in: relay.database).list(after: nil, limit: 10)
+                let letters = try await DeadLetterQueue(in: shop.relay.database).list(after: nil, limit: 10)
                 #expect(letters.map(\.attempts).sorted() == [1, 1, 3])
                 guard
                     case .undecodable(let bytes, _, _)? = letters.first(where: { $0.reason == .schemaMismatch })?
@@ -213,93 +137,121 @@
             }
         }
 
-        @Test("A slot that is gone ends the relay by name; told to, it goes on with what is written from then on")
-        func lostSlot() async throws {
-            try await withLog { database, relay, sink in
-                try await publish(["1"], in: database)
-                let slot = relay.slot
-                try await relay.database.withTransaction(isolation: .readCommitted) { tx in
-                    _ = try await tx.query("SELECT pg_drop_replication_slot(\(slot))")
+        /// Fails for a while, and notes how far the slot was confirmed whenever it is asked.
+        private struct FailingLetters: DeadLetterSink {
+            let refusals: Int
+            let calls = Shared(0)
+            let kept = Shared<[DeadLetter]>([])
+            let places = Shared<[Int64]>([])
+            let confirmed: @Sendable () async throws -> Int64
+
+            func capture(_ letters: [DeadLetter]) async throws {
+                let place = try await confirmed()
+                places.change { $0.append(place) }
+                let call = calls.change { calls in
+                    calls += 1
+                    return calls
                 }
-                let error = await #expect(throws: DatabaseError.self) { try await relay.run() }
-                #expect(error?.code == .logLost && error?.message.contains("acceptingLoss") == true)
-                try await relay.prepare(acceptingLoss: true)
-                try await publish(["2"], in: database)
-                try await run(relay) { !sink.ids.isEmpty }
-                #expect(sink.ids == ["2"])
+                if call <= refusals { throw DatabaseError(.unavailable, "away") }
+                kept.change { $0 += letters }
             }
         }
 
-        @Test("Before a relay was prepared nothing can be written to the log, where it would be lost") func unprepared()
-            async throws
-        {
-            try await withTables { prefix in
-                let database = PostgresDatabase(Way.direct.address, settings: SQLSettings(prefix: prefix), outbox: .log)
-                let error = await #expect(throws: DatabaseError.self) { try await publish(["1"], in: database) }
-                #expect(error?.code == .unsupported && error?.message.contains("prepare()") == true)
-                await database.close()
+        @Test("A poisoned message is with the dead letters before its place is confirmed, however long that takes")
+        func letterBeforePlace() async throws {
+            let shared = Shared<LogShop?>(nil)
+            let letters = FailingLetters(refusals: 3) { try await shared.value?.confirmed() ?? -1 }
+            try await withLog(LogShop.Options(deadLetters: letters)) { shop in
+                shared.change { $0 = shop }
+                defer { shared.change { $0 = nil } }
+                shop.sink.refuse { envelope, _ in
+                    envelope.attributes.id == "poison" ? TransportError(.messageTooLarge, "too large") : nil
+                }
+                let start = try await shop.confirmed()
+                try await shop.publish(["poison", "1"])
+                try await shop.run { try await shop.confirmed() > start && !letters.kept.value.isEmpty }
+                #expect(letters.calls.value == 4)
+                #expect(letters.places.value.allSatisfy { $0 <= start })
+                #expect(letters.kept.value.map(\.reason) == [.tooLarge])
+                // It went by once, and was not published again with what was tried again.
+                #expect(shop.sink.ids == ["1"])
+            }
+        }
+
+        /// Notes after how many failures it is asked for how long to wait.
+        private struct CountingRetry: RetryPolicy {
+            let asked = Shared<[Int]>([])
+            var attempts: Int { 5 }
+
+            func delay(after attempt: Int, random: any RandomSource) -> Duration {
+                asked.change { $0.append(attempt) }
+                return .milliseconds(1)
+            }
+        }
+
+        @Test("While the transport takes nothing at all nobody is to blame, and the relay slows down")
+        func slowsDown() async throws {
+            let retry = CountingRetry()
+            try await withLog(LogShop.Options(settings: PostgresLogRelaySettings(retry: retry))) { shop in
+                try await shop.publish(["1"])
+                shop.sink.fail(calls: 6)
+                try await shop.run { !shop.sink.ids.isEmpty }
+                #expect(retry.asked.value == [1, 2, 3, 4, 4, 4])
+                let letters = try await DeadLetterQueue(in: shop.relay.database).count()
+                #expect(letters == 0)
+            }
+        }
+
+        @Test("A transport that gives too few results or too many loses no message", arguments: [-1, 1])
+        func wrongNumberOfResults(_ difference: Int) async throws {
+            try await withLog { shop in
+                shop.sink.miscount(by: difference)
+                try await shop.publish(["1", "2"])
+                try await shop.run { shop.firsts.count == 2 && shop.sink.calls > (difference < 0 ? 1 : 0) }
+                #expect(shop.firsts == ["1", "2"])
+            }
+        }
+
+        // MARK: How much the server keeps
+
+        private final class Gauges: Instrument {
+            let seen = Shared<[PostgresLogRetained]>([])
+
+            func record<E: InstrumentEvent>(_ event: E) {
+                if let event = event as? PostgresLogRetained { seen.change { $0.append(event) } }
+            }
+        }
+
+        @Test("It is told how much log the server keeps, and as an alarm from the number of bytes on that was set")
+        func retainedLog() async throws {
+            try await withLog { shop in
+                try await shop.fillLog()
+                // Nothing is taken, so nothing is let go.
+                shop.sink.refuse { _, _ in TransportError(.unavailable, "away") }
+                try await shop.publish(["1"])
+                for (most, isAlarm) in [(Int64(100_000), true), (1 << 40, false)] {
+                    let gauges = Gauges()
+                    let settings = PostgresLogRelaySettings(gaugeInterval: .milliseconds(20), alarmBytes: most)
+                    let relay = PostgresLogRelay(from: shop.database, to: shop.sink, settings: settings)
+                    try await Runtime.$current.withValue(Runtime(instrument: gauges)) {
+                        try await shop.run(relay) { gauges.seen.value.count >= 3 }
+                    }
+                    for gauge in gauges.seen.value {
+                        #expect(gauge.slot == shop.relay.slot && gauge.bytes > 100_000 && gauge.isAlarm == isAlarm)
+                    }
+                }
             }
         }
 
         @Test("A slot of an outbox that has nothing to say moves on, so that the server need not keep its log")
         func idleSlotMoves() async throws {
-            try await withLog { database, relay, sink in
-                try await publish(["1"], in: database)
-                try await run(relay) { sink.ids.count == 1 }
-                let start = try await confirmed(relay)
-                let rows = relay.database.table("rows", of: String.self)
-                for number in 0..<50 {
-                    try await relay.database.withTransaction { tx in
-                        try await rows.put(String(repeating: "x", count: 5000), at: "\(number)", in: tx)
-                    }
-                }
-                let probe = self
-                try await run(relay) { try await probe.confirmed(relay) >= start + 50_000 }
-                #expect(sink.ids == ["1"])
-            }
-        }
-
-        @Test("Of two relays one reads, and when its connection is cut it or the other goes on without a loss")
-        func takesOver() async throws {
-            try await withLog { database, relay, sink in
-                let slot = relay.slot
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    for _ in 0..<2 { group.addTask { try await relay.run() } }
-                    for round in 0..<3 {
-                        try await publish(["\(round)a", "\(round)b"], in: database)
-                        while !sink.ids.contains("\(round)b") { try await SystemTime().sleep(for: .milliseconds(5)) }
-                        try await relay.database.withTransaction { tx in
-                            _ = try await tx.query(
-                                """
-                                SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots
-                                WHERE slot_name = \(slot) AND active_pid IS NOT NULL
-                                """)
-                        }
-                    }
-                    group.cancelAll()
-                    while let ended = await group.nextResult() {
-                        if case .failure(let error) = ended, !(error is CancellationError) { throw error }
-                    }
-                }
-                var firsts: [String] = []
-                for id in sink.ids where !firsts.contains(id) { firsts.append(id) }
-                #expect(firsts == ["0a", "0b", "1a", "1b", "2a", "2b"])
-            }
-        }
-    }
-
-    extension PostgresConnectionPool {
-        /// Waits until the server has noticed that a reader is gone.
-        fileprivate func untilSlotIsFree(_ slot: String) async {
-            for _ in 0..<500 {
-                let isActive = try? await withConnection(for: .reading) { connection in
-                    try await connection.run(
-                        SQLStatement(
-                            "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 AND active", [.text(slot)])
-                    ).rows.isEmpty == false
-                }
-                guard isActive == true else { return }
-                try? await SystemTime().sleep(for: .milliseconds(10))
+            try await withLog { shop in
+                try await shop.publish(["1"])
+                try await shop.run { shop.sink.ids.count == 1 }
+                let start = try await shop.confirmed()
+                try await shop.fillLog()
+                try await shop.run { try await shop.confirmed() >= start + 100_000 }
+                #expect(shop.sink.ids == ["1"])
             }
         }
     }

@@ -4,6 +4,7 @@
     import Dovetail
     import DovetailTesting
     import Synchronization
+    import TestSupport
     import Testing
 
     @testable import DovetailPostgreSQL
@@ -55,7 +56,7 @@
 
         @Test("A server that is away for a moment is waited for, and one that stays away is unavailable")
         func reconnects() async throws {
-            let proxy = try Proxy()
+            let proxy = try LoopbackProxy()
             let database = PostgresDatabase(proxy.address)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
@@ -76,7 +77,7 @@
             "Connections that the server closed while nobody used them are replaced without an error",
             arguments: [false, true])
         func staleConnections(cutsOff: Bool) async throws {
-            let proxy = try Proxy()
+            let proxy = try LoopbackProxy()
             try proxy.start()
             // A name of its own, so that no other test's connections are ended.
             let name = "stale-\(Runtime.current.makeUUID())"
@@ -114,7 +115,7 @@
         )
         func lostConnection() async throws {
             try await withTables { prefix in
-                let proxy = try Proxy()
+                let proxy = try LoopbackProxy()
                 try proxy.start()
                 let database = PostgresDatabase(
                     proxy.address, configuration: PostgresConfiguration(mostConnections: 1),
@@ -227,7 +228,7 @@
         }
 
         @Test("A server that has fallen silent costs the connection, not the program") func silence() async throws {
-            let proxy = try Proxy()
+            let proxy = try LoopbackProxy()
             try proxy.start()
             let pool = PostgresConnectionPool(
                 address: proxy.address,
@@ -247,7 +248,7 @@
         @Test("A connection that was idle for long is asked for a sign of life before it is used") func signOfLife()
             async throws
         {
-            let proxy = try Proxy()
+            let proxy = try LoopbackProxy()
             try proxy.start()
             let pool = PostgresConnectionPool(
                 address: proxy.address,

@@ -76,6 +76,56 @@ private func message(_ id: String) -> Envelope<Bytes> {
         #expect(texts.count == 3 && texts[1].hasPrefix("INSERT INTO dovetail_outbox") && texts[2] == "COMMIT")
     }
 
+    @Test("The connection is lent with the transaction begun and what was put off carried out")
+    func connectionIsLent() async throws {
+        let (database, connection) = try await scriptedDatabase()
+        try await database.withTransaction { tx in
+            try await tx.withConnection { lent in
+                #expect(connection.texts == ["BEGIN IMMEDIATE"])
+                _ = try await lent.run(SQLStatement("A", []))
+            }
+            try await Outbox(in: database).publish(message("1"), in: tx)
+            try await tx.withConnection { lent in
+                #expect(connection.texts.count == 3)
+                _ = try await lent.run(SQLStatement("B", []))
+            }
+        }
+        let texts = connection.texts
+        #expect(texts.count == 5 && texts[1] == "A" && texts[3] == "B" && texts[4] == "COMMIT")
+        #expect(texts[2].hasPrefix("INSERT INTO dovetail_outbox"))
+    }
+
+    @Test("A body that failed on the connection lent to it leaves a roll-back only, where any failure does")
+    func lentConnectionFailed() async throws {
+        for dialect in [SQLDialect.sqlite, .postgreSQL] {
+            let (database, connection) = try await scriptedDatabase(dialect: dialect)
+            var failure: (any Error)?
+            do {
+                try await database.withTransaction { tx in
+                    try await tx.execute("A")
+                    try? await tx.withConnection { _ in throw Oops() }
+                }
+            } catch {
+                failure = error
+            }
+            #expect((failure is Oops) == dialect.failureEndsTransaction)
+            #expect(connection.texts.last == (dialect.failureEndsTransaction ? "ROLLBACK" : "COMMIT"))
+        }
+    }
+
+    @Test("A connection is not lent once its transaction has ended")
+    func connectionIsNotLentLater() async throws {
+        let (database, connection) = try await scriptedDatabase()
+        let kept = try await database.withTransaction { tx in
+            try await tx.execute("A")
+            return tx
+        }
+        await #expect { try await kept.withConnection { _ in } } throws: { error in
+            (error as? DatabaseError)?.code == .transactionEnded
+        }
+        #expect(connection.texts.last == "COMMIT")
+    }
+
     // MARK: Failures
 
     @Test("A statement that fails is the caller's affair, and the transaction can commit")
@@ -93,6 +143,28 @@ private func message(_ id: String) -> Envelope<Bytes> {
             }
             #expect(connection.texts.suffix(3) == ["BAD", "B", "COMMIT"])
         }
+    }
+
+    @Test("Of several statements each gives its rows, behind what was put off; one that fails leaves nothing to commit")
+    func failureAmongSeveral() async throws {
+        let (database, connection) = try await scriptedDatabase { statement in
+            if statement.text == "BAD" { throw failure(.constraintViolated) }
+            return SQLResult(rows: [row(.text(statement.text))])
+        }
+        try await database.withTransaction { tx in
+            try tx.send("PUT OFF")
+            let rows = try await tx.query(["A", "B \(1)"] as [SQL])
+            #expect(try rows.map { try $0.map { try $0.text(0) } } == [["A"], ["B ?1"]])
+        }
+        #expect(connection.texts == ["BEGIN IMMEDIATE", "PUT OFF", "A", "B ?1", "COMMIT"])
+        connection.clear()
+        let error = await #expect(throws: DatabaseError.self) {
+            try await database.withTransaction { tx in
+                _ = try? await tx.query(["A", "BAD", "B"] as [SQL])
+            }
+        }
+        #expect(error?.code == .constraintViolated)
+        #expect(connection.texts == ["BEGIN IMMEDIATE", "A", "BAD", "ROLLBACK"])
     }
 
     @Test("Where a failed statement ends the transaction, it cannot commit although the body goes on")

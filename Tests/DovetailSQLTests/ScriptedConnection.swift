@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DovetailBulkhead
 import DovetailCore
 import DovetailSQL
 import Synchronization
@@ -24,28 +25,32 @@ final class ScriptedConnection: SQLConnection {
     }
 }
 
-/// Lends one connection to whoever asks.
+/// Lends one connection to whoever asks, or to one after the other.
 struct ScriptedPool: SQLConnectionPool {
     let connection: ScriptedConnection
     var dialect = SQLDialect.sqlite
+    var turns: Bulkhead?
 
     func withConnection<Result>(
         for access: SQLAccess, _ body: (ScriptedConnection) async throws -> Result
     ) async throws -> Result {
-        try await body(connection)
+        guard let turns else { return try await body(connection) }
+        return try await turns.withPermit { try await body(connection) }
     }
 }
 
 /// A database over such a connection, with its tables "made" and forgotten about.
 func scriptedDatabase(
-    dialect: SQLDialect = .sqlite, settings: SQLSettings = SQLSettings(),
+    dialect: SQLDialect = .sqlite, settings: SQLSettings = SQLSettings(), inTurn: Bool = false,
     _ answer: @escaping @Sendable (SQLStatement) throws -> SQLResult = { _ in SQLResult() }
 ) async throws -> (SQLDatabase<ScriptedPool>, ScriptedConnection) {
     let isOpen = Atomic(false)
     let connection = ScriptedConnection { statement in
         isOpen.load(ordering: .relaxed) ? try answer(statement) : SQLResult()
     }
-    let database = SQLDatabase(ScriptedPool(connection: connection, dialect: dialect), settings: settings)
+    let turns = inTurn ? Bulkhead(limit: 1, queue: .max) : nil
+    let database = SQLDatabase(
+        ScriptedPool(connection: connection, dialect: dialect, turns: turns), settings: settings)
     try await database.open()
     connection.clear()
     isOpen.store(true, ordering: .relaxed)

@@ -7,37 +7,9 @@
     import DovetailSaga
     import DovetailSQLite
     import DovetailTesting
+    import SagaScenarios
     import Synchronization
     import Testing
-
-    /// Counts the transactions that committed something.
-    private struct CountingPool: SQLConnectionPool {
-        let pool: SQLiteConnectionPool
-        let commits = Count()
-        var dialect: SQLDialect { pool.dialect }
-
-        final class Count: Sendable {
-            let value = Mutex(0)
-        }
-
-        func withConnection<Result>(
-            for access: SQLAccess, _ body: (CountingConnection) async throws -> Result
-        ) async throws -> Result {
-            try await pool.withConnection(for: access) { connection in
-                try await body(CountingConnection(connection: connection, commits: access == .writing ? commits : nil))
-            }
-        }
-    }
-
-    private struct CountingConnection: SQLConnection {
-        let connection: SQLiteConnection
-        let commits: CountingPool.Count?
-
-        func run(_ statement: SQLStatement) async throws -> SQLResult {
-            if statement.text == "COMMIT" { commits?.value.withLock { $0 += 1 } }
-            return try await connection.run(statement)
-        }
-    }
 
     private struct Errand: Saga {
         static let name = "errand"
@@ -99,14 +71,31 @@
             }
         }
 
+        /// A database whose commits are counted.
+        private func counted(_ folder: TemporaryFolder) async throws -> SQLDatabase<CountingPool> {
+            let file = folder.database()
+            try await file.open()
+            let database = SQLDatabase(CountingPool(pool: file.pool))
+            try await database.open()
+            return database
+        }
+
+        @Test("Engines on a file keep what they promise", arguments: SagaScenario.allCases)
+        func scenario(_ scenario: SagaScenario) async throws {
+            let folder = try TemporaryFolder()
+            try await scenario.play { runtime in
+                let settings = SQLSettings(runtime: runtime)
+                return (
+                    SQLiteDatabase(folder.file(), settings: settings), SQLiteDatabase(folder.file(), settings: settings)
+                )
+            }
+        }
+
         @Test("A saga of three steps takes four commits in a file", arguments: [false, true])
         func commits(refuses: Bool) async throws {
             let folder = try TemporaryFolder()
-            let file = folder.database()
-            try await file.open()
-            let pool = CountingPool(pool: file.pool)
-            let database = SQLDatabase(pool)
-            try await database.open()
+            let database = try await counted(folder)
+            let pool = database.pool
             let calls = Errand.Calls()
             let engine = try SagaEngine(Errand(calls: calls, refuses: refuses), in: database)
             try await running([engine]) {
@@ -117,6 +106,25 @@
                 #expect(pool.commits.value.withLock { $0 } - before == (refuses ? 6 : 4))
                 #expect(try await engine.instance("1")?.status == (refuses ? .compensated : .completed))
             }
+        }
+
+        @Test("Sagas whose steps end at the same time share commits, and each step runs once")
+        func sharedCommits() async throws {
+            let folder = try TemporaryFolder()
+            let database = try await counted(folder)
+            let pool = database.pool
+            let calls = Errand.Calls()
+            let engine = try SagaEngine(
+                Errand(calls: calls), in: database, settings: SagaEngineSettings(concurrency: 16))
+            let ids = (1...16).map { SagaID("\($0)") }
+            try await running([engine]) {
+                for id in ids { try await engine.start(Errand.self, id: id, state: .init()) }
+                try await ended(engine, ids)
+            }
+            #expect(calls.all.count == 48 && calls.all.values.allSatisfy { $0 == 1 })
+            // Each has four: that at least some coincide needs no luck, since writers queue.
+            #expect(pool.commits.value.withLock { $0 } < 16 * 4)
+            for id in ids { #expect(try await engine.instance(id)?.status == .completed) }
         }
 
         @Test("Two engines on one file run each step once, and all sagas end")

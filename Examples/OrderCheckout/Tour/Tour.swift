@@ -17,6 +17,7 @@ struct Tour<DB: ShopDatabase, Bus: BacklogReportingTransport>: Sendable {
     private static var framesPerSecond: Int { 10 }
 
     let shop: Shop<DB, Bus>
+    let desk: OrderDesk<DB, Bus>
     /// What the service processes are started with, besides their names.
     let arguments: [String]
     let folder: URL
@@ -31,11 +32,11 @@ struct Tour<DB: ShopDatabase, Bus: BacklogReportingTransport>: Sendable {
             ServiceProcess($0, arguments: arguments, log: folder.appendingPathComponent("\($0.rawValue).log"))
         }
         defer { for service in services { service.stop() } }
-        let start = try await shop.position(in: file.name)
+        let start = try await desk.position(in: file.name)
         for service in services { try service.start() }
         let taken = Taken()
         return try await withThrowingTaskGroup(of: Void.self) { group in
-            var intake = shop.intake(onProgress: { taken.count = $0 })
+            var intake = desk.intake(onProgress: { taken.count = $0 })
             intake.rate = Self.ordersPerSecond
             group.addTask { [intake] in
                 let outcome = try await intake.run(try file.take(), from: start)
@@ -48,7 +49,8 @@ struct Tour<DB: ShopDatabase, Bus: BacklogReportingTransport>: Sendable {
             try await group.waitForAll()
             for service in services { service.stop() }
             return TourEnding(
-                audit: try await shop.audit(accepted: taken.total ?? 0), kills: services.reduce(0) { $0 + $1.kills },
+                audit: Audit(of: try await Books(of: shop.premises.sites), accepted: taken.total ?? 0),
+                kills: services.reduce(0) { $0 + $1.kills },
                 seconds: (time.monotonic() - started).inSeconds
             )
         }
@@ -116,11 +118,10 @@ struct Tour<DB: ShopDatabase, Bus: BacklogReportingTransport>: Sendable {
     ) async throws -> TourPage {
         let now = SystemTime().monotonic()
         var rows: [TourPage.Row] = []
-        for (index, service) in services.enumerated() {
-            let (database, topics) = place(of: service.name)
-            let unsent = try await database.outboxStore.statistics()
+        for (index, (service, site)) in zip(services, shop.premises.sites).enumerated() {
+            let unsent = try await site.database.outboxStore.statistics()
             let waiting = try await shop.premises.bus.backlog(
-                of: ConsumerGroup(service.name.rawValue), on: topics
+                of: ConsumerGroup(service.name.rawValue), on: topics(of: service.name)
             )
             let backlog = unsent.unsent + waiting
             watch.note(backlog, of: index, at: now)
@@ -136,20 +137,18 @@ struct Tour<DB: ShopDatabase, Bus: BacklogReportingTransport>: Sendable {
                     lag: watch.lag(of: index, at: now), kills: service.kills, history: watch.history(of: index)
                 ))
         }
-        let ends = try await shop.endings()
+        let ends = try await desk.endings()
         return TourPage(
             elapsed: elapsed, total: taken.total, accepted: taken.count, confirmed: ends.confirmed,
             cancelled: ends.cancelled, rows: rows, message: message
         )
     }
 
-    private func place(of service: Options.ServiceName) -> (database: DB, topics: [Topic]) {
-        let premises = shop.premises
-        return switch service {
-        case .order:
-            (premises.order, [StockReserved.topic, PaymentFailed.topic, PaymentRefunded.topic])
-        case .payment: (premises.payment, [OrderPlaced.topic, StockRejected.topic])
-        case .inventory: (premises.inventory, [PaymentSucceeded.topic])
+    private func topics(of service: Options.ServiceName) -> [Topic] {
+        switch service {
+        case .order: [StockReserved.topic, PaymentFailed.topic, PaymentRefunded.topic]
+        case .payment: [OrderPlaced.topic, StockRejected.topic]
+        case .inventory: [PaymentSucceeded.topic]
         }
     }
 }
@@ -183,8 +182,11 @@ struct TourRun: PremisesVisitor {
         _ premises: Premises<DB, Bus>
     ) async throws -> TourEnding? {
         let shop = Shop(options: options, bookkeeper: Bookkeeper(), premises: premises, onProgress: { _, _ in })
-        return try await Tour(shop: shop, arguments: arguments, folder: folder).run(file)
+        let arguments = arguments + (premises.run.map { ["--run", $0] } ?? [])
+        return try await Tour(shop: shop, desk: shop.desk, arguments: arguments, folder: folder).run(file)
     }
+
+    func isEnd(_ result: TourEnding?) -> Bool { result?.audit.isClean ?? false }
 
     /// What the services must know to work on the same premises.
     private var arguments: [String] {
@@ -192,7 +194,11 @@ struct TourRun: PremisesVisitor {
             "--seed", "\(options.seed)", "--decline", "\(options.decline)", "--out-of-stock", "\(options.outOfStock)",
             "--workers", "\(options.workers)", "--lease", "\(options.lease)",
         ]
-        if case .sqlite(let path) = options.database { arguments += ["--database", "sqlite:\(path)"] }
+        switch options.database {
+        case .memory: break
+        case .sqlite(let path): arguments += ["--database", "sqlite:\(path)"]
+        case .postgresql(let address): arguments += ["--database", address, "--relay", options.relay.rawValue]
+        }
         switch options.transport {
         case .local: break
         case .kafka(let address): arguments += ["--transport", "kafka:\(address)"]

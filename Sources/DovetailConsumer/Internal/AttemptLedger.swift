@@ -45,7 +45,10 @@ struct AttemptLedger: Sendable {
     func attempt(_ delivery: Delivery, _ envelope: Envelope<Bytes>, immediate: Int) -> Int {
         // Most messages are delivered once, and then nothing is known and no key need be made.
         let entry = entries.isEmpty ? nil : entries[Key(delivery, envelope)]
-        guard let deliveries = delivery.attempt else { return (entry?.attempts ?? 0) + 1 }
+        // The number comes from outside.
+        guard let deliveries = delivery.attempt.map({ min($0, Int(Int32.max)) }) else {
+            return (entry?.attempts ?? 0) + 1
+        }
         let counted = max(1, deliveries - (entry?.givenBack ?? 0))
         return counted == 1 ? 1 : counted + immediate
     }

@@ -143,7 +143,13 @@ extension ConsumerRun {
             .envelope(entry.envelope), topic: entry.topic, position: entry.position, reason: reason, failure: failure,
             attempts: attempts)
         do {
-            try await settings.sink?.capture([letter])
+            guard let roomSink else {
+                throw ConsumerError(
+                    .noDeadLetters,
+                    "The consumer '\(name)' has nowhere to keep a message that cannot be handled, so that it waits on. Add "
+                        + "`.deadLettering(to: DeadLetterQueue(in: database))`.")
+            }
+            try await roomSink.capture([letter])
         } catch {
             if Task.isCancelled { return .handBack }
             report(error, during: "capture a dead letter")

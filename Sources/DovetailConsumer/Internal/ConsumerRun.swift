@@ -18,6 +18,8 @@ final class ConsumerRun: Sendable {
     let runtime: Runtime
     let chain: HandlerChain
     let room: (any WaitingRoomAccess)?
+    /// Where messages go that have waited and cannot be handled: the transport no longer has them, so that nothing could be rejected.
+    let roomSink: (any DeadLetterSink)?
     /// Wakes the task that looks after the waiting room.
     let roomWakeUp = WakeUp()
     /// Wakes the task that looks after what is held back here.
@@ -31,7 +33,9 @@ final class ConsumerRun: Sendable {
         capabilities = transport.capabilities
         self.settings = settings
         self.runtime = runtime
-        room = (settings.waitingRoom ?? table.waitingRoom)?.store
+        let waitingRoom = settings.waitingRoom ?? table.waitingRoom
+        room = waitingRoom?.store
+        roomSink = settings.sink ?? waitingRoom?.letters
         monitor = Monitor(State(prefetch: settings.effectivePrefetch))
         chain = HandlerChain(
             consumer: name, table: table, transport: transport, restoring: restoring, settings: settings,
@@ -137,8 +141,7 @@ final class ConsumerRun: Sendable {
 
     /// How long to wait before what failed for want of a transport or a database is tried again.
     func troubleDelay(after failures: Int) -> Duration {
-        ExponentialBackoff(from: .milliseconds(100), upTo: .seconds(10), attempts: .max)
-            .delay(after: failures, random: runtime.random)
+        ExponentialBackoff.ofTrouble.delay(after: failures, random: runtime.random)
     }
 
     func report(_ error: any Error, during operation: String) {
@@ -218,4 +221,9 @@ final class ConsumerRun: Sendable {
         case .waiting(let claim): await handle(claim, ticket)
         }
     }
+}
+
+extension ExponentialBackoff {
+    /// How long to wait for a transport, a database or a sink that cannot be reached.
+    static let ofTrouble = ExponentialBackoff(from: .milliseconds(100), upTo: .seconds(10), attempts: .max)
 }

@@ -127,10 +127,11 @@ public struct InMemoryWaitingRoomStore: WaitingRoomStore {
     public func claimDue(
         for consumer: String, limit: Int, entriesPerLane entryLimit: Int, lease: Duration
     ) async throws -> [ClaimedLane] {
-        try database.checkFence("claim waiting messages")
-        return rooms.change {
-            $0.claimDue(
-                for: consumer, limit: max(1, limit), entriesPerLane: max(1, entryLimit), lease: lease, now: $1)
+        try database.effect("claim waiting messages") {
+            rooms.change {
+                $0.claimDue(
+                    for: consumer, limit: max(1, limit), entriesPerLane: max(1, entryLimit), lease: lease, now: $1)
+            }
         }
     }
 
@@ -155,8 +156,9 @@ public struct InMemoryWaitingRoomStore: WaitingRoomStore {
     ///   - blocks: Whether to block the lane in the same step.
     /// - Throws: `DatabaseError` with `leaseLost`.
     public func complete(_ entry: WaitingEntry, token: FencingToken, blockingLane blocks: Bool) async throws {
-        try database.checkFence("complete a waiting message")
-        try settle(entry.lane, of: entry.consumer, token) { $0.complete(entry, blocks: blocks, now: $1) }
+        try database.effect("complete a waiting message") {
+            try settle(entry.lane, of: entry.consumer, token) { $0.complete(entry, blocks: blocks, now: $1) }
+        }
     }
 
     /// Puts the first message of a lane back, to be due later, and ends the claim.

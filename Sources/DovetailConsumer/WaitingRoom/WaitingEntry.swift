@@ -48,7 +48,8 @@ public struct WaitingEntry: Sendable, Identifiable {
         self.envelope = envelope
         self.topic = topic
         self.position = position
-        self.attempts = attempts
+        // Read from rows, which may hold any number; one is added to it.
+        self.attempts = min(max(0, attempts), Int(Int32.max))
         self.failure = failure
         self.id =
             id

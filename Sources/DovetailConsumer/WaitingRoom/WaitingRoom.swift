@@ -10,12 +10,19 @@ public import DovetailCore
 /// ```
 public struct WaitingRoom: Sendable {
     let store: any WaitingRoomAccess
+    /// The dead letters of the same database, if it keeps any: where what waited goes if its consumer names no other place.
+    let letters: (any DeadLetterSink)?
 
     /// Names the waiting room of a database.
     ///
     /// - Parameter database: Where it is.
     public init(in database: some WaitingRoomDatabase) {
         store = DatabaseWaitingRoom(database: database)
+        letters = (database as? any DeadLetterDatabase).map { Self.queue(in: $0) }
+    }
+
+    private static func queue(in database: some DeadLetterDatabase) -> any DeadLetterSink {
+        DeadLetterQueue(in: database)
     }
 
     /// Names the waiting room of a database, if it has one.

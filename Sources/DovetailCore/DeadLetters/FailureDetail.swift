@@ -19,7 +19,7 @@ public struct FailureDetail: Sendable, Hashable {
     /// Never a text that differs from message to message.
     public let place: String
 
-    /// Its text.
+    /// Its text, with U+FFFD in place of the character zero, which not every database keeps.
     public let message: String
 
     /// Creates a detail from its text.
@@ -31,7 +31,7 @@ public struct FailureDetail: Sendable, Hashable {
     public init(type: String, place: String = "", message: String) {
         self.type = Self.cut(type, to: 200)
         self.place = Self.cut(place, to: 200)
-        self.message = Self.cut(message, to: Self.mostBytes)
+        self.message = Self.cut(Self.storable(message), to: Self.mostBytes)
     }
 
     /// Describes an error.
@@ -65,6 +65,17 @@ public struct FailureDetail: Sendable, Hashable {
         // The errors of this library, and many others, have an open code.
         let code = mirror.children.first { $0.label == "code" || $0.label == "errorCode" }
         return code.map { String(describing: $0.value) } ?? ""
+    }
+
+    /// Makes a text that every database keeps.
+    ///
+    /// - Parameter text: Any text.
+    /// - Returns: The text with U+FFFD in place of the character zero.
+    package static func storable(_ text: String) -> String {
+        guard text.utf8.contains(0) else { return text }
+        var result = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars { result.append(scalar.value == 0 ? "\u{FFFD}" : scalar) }
+        return String(result)
     }
 
     private static func cut(_ text: String, to mostBytes: Int) -> String {

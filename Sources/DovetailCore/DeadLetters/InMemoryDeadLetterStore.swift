@@ -189,6 +189,9 @@ public struct InMemoryDeadLetterStore: DeadLetterStore {
         /// Letters wait for a person, not for the program.
         var pendingWork: Int { 0 }
 
+        /// All letters there are, which does not count as looking at them.
+        var all: [DeadLetter] { state.withLock { $0.shelf.find(.all, after: 0, limit: .max) } }
+
         /// The letters that came since someone last looked.
         var unseen: [DeadLetter] {
             state.withLock { $0.shelf.find(.all, after: $0.seen, limit: .max) }
@@ -211,6 +214,11 @@ public struct InMemoryDeadLetterStore: DeadLetterStore {
 extension InMemoryDatabase: DeadLetterDatabase {
     /// The dead letters.
     public var deadLetterStore: InMemoryDeadLetterStore { InMemoryDeadLetterStore(self) }
+
+    /// The dead letters, for those who look on and take no part.
+    package var allDeadLetters: [DeadLetter] {
+        store(InMemoryDeadLetterStore.Letters.self).all
+    }
 
     /// The dead letters that nobody has counted or listed, for a test that must not overlook one.
     package var unseenDeadLetters: [DeadLetter] {

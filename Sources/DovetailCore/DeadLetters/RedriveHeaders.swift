@@ -32,19 +32,22 @@ package enum RedriveHeaders {
     ///   - mostBytes: The most bytes of headers that the transport takes. What a person reads is left out before a message that was
     ///     small enough becomes too large by it.
     package static func mark(_ headers: inout Headers, from letter: DeadLetter, mostBytes: Int? = nil) {
-        headers[redrives] = String(letter.redrives + 1)
+        // The number comes from outside, and may be any.
+        headers[redrives] = String(min(letter.redrives, .max - 1) + 1)
         headers[Self.letter] = letter.id
         headers[firstDead] = letter.firstTime.rfc3339
         headers[reason] = letter.reason.rawValue
         headers[failure] = nil
         let detail = letter.failure.inFlight
-        // Headers of some transports are lines.
-        let scalars = "\(detail.type): \(detail.message)".unicodeScalars.map { scalar in
-            scalar.properties.generalCategory == .control ? " " : scalar
-        }
-        let text = String(String.UnicodeScalarView(scalars))
+        let text = line("\(detail.type): \(detail.message)")
         // Half of it may be needed for what the envelope has beside its headers.
         if let mostBytes, headers.byteCount + failure.utf8.count + text.utf8.count > mostBytes / 2 { return }
         headers[failure] = text
+    }
+
+    /// A text as the value of a header: those of some transports are lines.
+    static func line(_ text: String) -> String {
+        let scalars = text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }
+        return String(String.UnicodeScalarView(scalars))
     }
 }

@@ -47,11 +47,12 @@ public struct Headers: Sendable, Hashable {
         self.elements = Array(elements)
         // Nearly always all names differ, and there are few of them.
         if !Self.hasRepeatedNames(self.elements) { return }
-        var positions: [String: Int] = [:]
+        // By their bytes: as texts, two ways to write an accent would be one name.
+        var positions: [Bytes: Int] = [:]
         let elements = self.elements
         self.elements = []
         for element in elements {
-            let name = element.name.lowercasedASCII
+            let name = Bytes(element.name.lowercasedASCII.utf8)
             if let position = positions[name] {
                 self.elements[position].value = element.value
             } else {
@@ -143,7 +144,7 @@ extension String {
     }
 
     /// The text with `A` to `Z` replaced by `a` to `z`.
-    fileprivate var lowercasedASCII: String {
+    package var lowercasedASCII: String {
         String(decoding: utf8.map(\.lowercasedASCII), as: UTF8.self)
     }
 }

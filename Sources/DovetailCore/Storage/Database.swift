@@ -33,6 +33,25 @@ public protocol Database<Transaction>: Sendable {
         _ body: (Transaction) async throws -> Result
     ) async throws -> Result
 
+    /// Runs a body in a transaction that may share its commit with others that are ready at the same time.
+    ///
+    /// For many short transactions at once, where the commit is what takes time, as in a file that is synchronized to its disk. Each
+    /// is still one for itself: when a body throws, only what it wrote is rolled back, and nothing has happened before the call
+    /// returns. A body that comes alone is not held up. When the shared commit fails, each body is run again, alone.
+    ///
+    /// Those that share a commit wait for each other, so a body must be short and must wait for nothing but its transaction.
+    ///
+    /// - Parameters:
+    ///   - isolation: The level that is wanted at least; the database's default if `nil`.
+    ///   - body: Reads and writes through the transaction it is given. It may run again.
+    /// - Returns: What the body returned, after the commit.
+    /// - Throws: What ``withTransaction(isolation:_:)`` throws.
+    @discardableResult
+    func withGroupedTransaction<Result>(
+        isolation: IsolationLevel?,
+        _ body: (Transaction) async throws -> Result
+    ) async throws -> Result
+
     /// Runs a body that only reads, on the state of the last commit, without waiting for those who write.
     ///
     /// - Parameter body: Reads through the transaction it is given. A write fails with
@@ -54,6 +73,33 @@ extension Database {
         _ body: (Transaction) async throws -> Result
     ) async throws -> Result {
         try await withTransaction(isolation: nil, body)
+    }
+
+    /// Runs a body in a transaction of its own; a database in which commits can be shared does better.
+    ///
+    /// - Parameters:
+    ///   - isolation: The level that is wanted at least; the database's default if `nil`.
+    ///   - body: Reads and writes through the transaction it is given.
+    /// - Returns: What the body returned, after the commit.
+    /// - Throws: What ``withTransaction(isolation:_:)`` throws.
+    @discardableResult
+    public func withGroupedTransaction<Result>(
+        isolation: IsolationLevel?,
+        _ body: (Transaction) async throws -> Result
+    ) async throws -> Result {
+        try await withTransaction(isolation: isolation, body)
+    }
+
+    /// Runs a body in a transaction of the database's default isolation that may share its commit with others.
+    ///
+    /// - Parameter body: Reads and writes through the transaction it is given. It may run again.
+    /// - Returns: What the body returned, after the commit.
+    /// - Throws: What ``withTransaction(isolation:_:)`` throws.
+    @discardableResult
+    public func withGroupedTransaction<Result>(
+        _ body: (Transaction) async throws -> Result
+    ) async throws -> Result {
+        try await withGroupedTransaction(isolation: nil, body)
     }
 }
 

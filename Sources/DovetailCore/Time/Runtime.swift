@@ -25,6 +25,9 @@ public final class Runtime: Sendable {
     /// Removes what must not be stored outside a message or shown; `nil` if nothing is removed.
     public let redactor: (any Redactor)?
 
+    /// Decides what goes wrong, in a simulation.
+    package let probe: (any SimulationProbe)?
+
     private let identifiers = Mutex(UUIDv7Generator())
 
     /// Creates a runtime.
@@ -34,16 +37,26 @@ public final class Runtime: Sendable {
     ///   - random: The random numbers.
     ///   - instrument: Hears of everything that happens.
     ///   - redactor: Removes what must not be stored outside a message or shown.
-    public init(
+    public convenience init(
         time: any TimeSource = SystemTime(),
         random: any RandomSource = SystemRandom(),
         instrument: (any Instrument)? = nil,
         redactor: (any Redactor)? = nil
     ) {
+        self.init(time: time, random: random, instrument: instrument, redactor: redactor, probe: nil)
+    }
+
+    /// Creates the runtime of a simulation.
+    package init(
+        time: any TimeSource, random: any RandomSource, instrument: (any Instrument)?, redactor: (any Redactor)?,
+        probe: (any SimulationProbe)?
+    ) {
         self.time = time
         self.random = random
         self.instrument = instrument
         self.redactor = redactor
+        self.probe = probe
+        if probe != nil { someoneSimulates.store(true, ordering: .relaxed) }
         if instrument != nil { someoneListens.store(true, ordering: .relaxed) }
     }
 
@@ -52,6 +65,9 @@ public final class Runtime: Sendable {
     /// Until then nobody can listen, and paths that take a few nanoseconds need not look the current task's runtime up.
     @usableFromInline
     package static var mayBeHeard: Bool { someoneListens.load(ordering: .relaxed) }
+
+    /// Whether any runtime of the process was ever that of a simulation.
+    static var mayBeSimulated: Bool { someoneSimulates.load(ordering: .relaxed) }
 
     /// The machine's own clocks and random numbers, with nobody listening.
     public static let system = Runtime()
@@ -64,7 +80,7 @@ public final class Runtime: Sendable {
     /// - Parameter instrument: Hears of everything that happens.
     /// - Returns: The new runtime.
     public func with(instrument: (any Instrument)?) -> Runtime {
-        Runtime(time: time, random: random, instrument: instrument, redactor: redactor)
+        Runtime(time: time, random: random, instrument: instrument, redactor: redactor, probe: probe)
     }
 
     /// Makes a new identifier, later than all that this runtime made before.
@@ -85,3 +101,4 @@ public final class Runtime: Sendable {
 }
 
 private let someoneListens = Atomic<Bool>(false)
+private let someoneSimulates = Atomic<Bool>(false)

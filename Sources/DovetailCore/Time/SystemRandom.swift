@@ -19,7 +19,8 @@ public struct SystemRandom: RandomSource {
     ///
     /// - Returns: The bits.
     public func next() -> UInt64 {
-        SystemRandomBlock.shared.next()
+        if Runtime.mayBeSimulated { Runtime.current.probe?.escaped("draw the machine's random numbers") }
+        return SystemRandomBlock.shared.next()
     }
 }
 

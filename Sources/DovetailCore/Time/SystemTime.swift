@@ -17,6 +17,7 @@ public struct SystemTime: TimeSource {
     ///
     /// - Returns: The time now.
     public func now() -> Timestamp {
+        tellSimulation()
         let time = read(CLOCK_REALTIME)
         return Timestamp(secondsSinceEpoch: Int64(time.tv_sec), nanoseconds: Int32(truncatingIfNeeded: time.tv_nsec))
     }
@@ -25,6 +26,7 @@ public struct SystemTime: TimeSource {
     ///
     /// - Returns: The instant now.
     public func monotonic() -> MonotonicInstant {
+        tellSimulation()
         let time = read(CLOCK_MONOTONIC)
         return MonotonicInstant(nanoseconds: Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec))
     }
@@ -52,6 +54,11 @@ public struct SystemTime: TimeSource {
         let remaining = deadline.nanoseconds.subtractingReportingOverflow(monotonic().nanoseconds)
         // The one place in the library that waits on the machine's own clock.
         try await Task.sleep(for: .nanoseconds(remaining.overflow ? .max : max(0, remaining.partialValue)))
+    }
+
+    /// Reports the use of the machine's clock where time is virtual.
+    private func tellSimulation() {
+        if Runtime.mayBeSimulated { Runtime.current.probe?.escaped("read the machine's clock") }
     }
 
     private func read(_ clock: clockid_t) -> timespec {

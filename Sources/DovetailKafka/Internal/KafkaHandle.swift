@@ -23,7 +23,8 @@
         /// - Throws: ``TransportError`` with the code `refused` if librdkafka does not take the options.
         init(_ role: Role, options: KafkaOptions, settings: [(name: String, value: String)]) throws(TransportError) {
             let configuration = try options.makeConfiguration(with: settings)
-            let reports = KafkaReports()
+            let security = SecurityOptions(options.options)
+            let reports = KafkaReports(redactedBy: security)
             // Not retained: this client keeps it for as long as librdkafka has it.
             rd_kafka_conf_set_opaque(configuration, Unmanaged.passUnretained(reports).toOpaque())
             rd_kafka_conf_set_error_cb(configuration) { _, code, text, opaque in
@@ -31,9 +32,11 @@
                     .trouble(
                         rd_kafka_resp_err_t(rawValue: code), text.map { String(cString: $0) } ?? "no details"))
             }
+            rd_kafka_conf_set_throttle_cb(configuration, KafkaReports.throttled)
+            rd_kafka_conf_set_stats_cb(configuration, KafkaReports.measured)
             switch role {
             case .producer:
-                rd_kafka_conf_set_events(configuration, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR)
+                rd_kafka_conf_set_events(configuration, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS)
             case .consumer:
                 rd_kafka_conf_set_rebalance_cb(configuration) { client, code, partitions, opaque in
                     KafkaReports.from(opaque)?.rebalance(client, code, partitions)
@@ -44,7 +47,8 @@
             guard let raw = rd_kafka_new(role.type, configuration, &text, text.count) else {
                 rd_kafka_conf_destroy(configuration)
                 throw TransportError(
-                    .refused, "librdkafka does not take the options: \(Self.string(text)). Correct them.")
+                    .refused,
+                    "librdkafka does not take the options: \(security.redacted(Self.string(text))). Correct them.")
             }
             self.raw = raw
             self.reports = reports
@@ -69,6 +73,8 @@
 
         enum Report: Sendable {
             case trouble(rd_kafka_resp_err_t, String)
+            case throttled(broker: String, time: Duration)
+            case measured(KafkaMeasurement)
             case assigned([PartitionName])
             case revoked([PartitionName], isLost: Bool)
             case rebalanceFailed(rd_kafka_resp_err_t)
@@ -80,7 +86,12 @@
             var isJoining = false
         }
 
+        private let security: SecurityOptions
         private let state = Mutex(State())
+
+        init(redactedBy security: SecurityOptions) {
+            self.security = security
+        }
 
         fileprivate static func from(_ opaque: UnsafeMutableRawPointer?) -> KafkaReports? {
             opaque.map { Unmanaged<KafkaReports>.fromOpaque($0).takeUnretainedValue() }
@@ -90,6 +101,8 @@
         var lastTrouble: (rd_kafka_resp_err_t, String)? { state.withLock { $0.lastTrouble } }
 
         func add(_ report: Report) {
+            var report = report
+            if case .trouble(let code, let text) = report { report = .trouble(code, security.redacted(text)) }
             state.withLock { state in
                 // That all brokers are down follows from trouble with each, which says why.
                 if case .trouble(let code, let text) = report,
@@ -99,6 +112,13 @@
                 }
                 state.reports.append(report)
             }
+        }
+
+        /// Adds what librdkafka measured, as JSON.
+        func add(statistics json: Bytes) {
+            add(
+                KafkaMeasurement(json: json).map { .measured($0) }
+                    ?? .trouble(RD_KAFKA_RESP_ERR__BAD_MSG, "The statistics of librdkafka cannot be read."))
         }
 
         /// Whether the member has asked to join the group anew and does not yet know its partitions.
@@ -113,6 +133,25 @@
                 return state.reports
             }
         }
+
+        /// Takes what librdkafka says when a broker has the client wait, since it uses more than its quota.
+        static let throttled:
+            @convention(c) (OpaquePointer?, UnsafePointer<CChar>?, Int32, Int32, UnsafeMutableRawPointer?) -> Void = {
+                _, broker, _, milliseconds, opaque in
+                KafkaReports.from(opaque)?.add(
+                    .throttled(
+                        broker: broker.map { String(cString: $0) } ?? "", time: .milliseconds(Int(milliseconds))))
+            }
+
+        /// Takes what librdkafka measured, as JSON.
+        static let measured:
+            @convention(c) (OpaquePointer?, UnsafeMutablePointer<CChar>?, Int, UnsafeMutableRawPointer?) -> Int32 = {
+                _, text, count, opaque in
+                let bytes = UnsafeRawBufferPointer(start: text, count: text == nil ? 0 : count)
+                KafkaReports.from(opaque)?.add(statistics: Bytes(bytes))
+                // The text stays with librdkafka.
+                return 0
+            }
 
         /// The numbers of requests in the protocol.
         private static let (joinGroup, syncGroup): (Int16, Int16) = (11, 14)

@@ -26,33 +26,36 @@
         let state: Monitor<MemberState>
         private let control = Monitor(Control())
         private let numbers: DeliveryCounter
+        private let instance: InstanceNames.Taken?
         /// Wakes the task that waits for messages.
         private let arrival = WakeUp()
         /// Wakes the thread while it waits for room.
         private let room = DispatchSemaphore(value: 0)
 
         init(
-            group: ConsumerGroup, topics: [String: Topic], options: KafkaOptions, settings: KafkaSettings,
-            numbers: DeliveryCounter, runtime: Runtime
+            group: ConsumerGroup, topics: [String: Topic], instance: InstanceNames.Taken?, options: KafkaOptions,
+            settings: KafkaSettings, numbers: DeliveryCounter, runtime: Runtime
         ) throws(TransportError) {
             self.group = group
             self.topics = topics
+            self.instance = instance
             self.settings = settings
             self.numbers = numbers
             self.runtime = runtime
             state = Monitor(MemberState(limits: settings.limits))
-            handle = try KafkaHandle(
-                .consumer, options: options,
-                settings: [
-                    ("group.id", group.rawValue),
-                    ("enable.auto.commit", "false"),
-                    ("enable.auto.offset.store", "false"),
-                    ("auto.offset.reset", "earliest"),
-                    ("partition.assignment.strategy", Self.isCooperative ? "cooperative-sticky" : "range,roundrobin"),
-                    // What librdkafka reads ahead comes on top of what is kept here.
-                    ("queued.min.messages", "\(min(settings.limits.mostUnsettled, 10_000_000))"),
-                    ("queued.max.messages.kbytes", "16384"),
-                ])
+            var own: [(name: String, value: String)] = [
+                ("group.id", group.rawValue),
+                ("statistics.interval.ms", settings.statisticsMilliseconds(runtime)),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("auto.offset.reset", "earliest"),
+                ("partition.assignment.strategy", Self.isCooperative ? "cooperative-sticky" : "range,roundrobin"),
+                // What librdkafka reads ahead comes on top of what is kept here.
+                ("queued.min.messages", "\(min(settings.limits.mostUnsettled, 10_000_000))"),
+                ("queued.max.messages.kbytes", "16384"),
+            ]
+            if let instance { own.append(("group.instance.id", instance.name)) }
+            handle = try KafkaHandle(.consumer, options: options, settings: own)
             guard let raw = rd_kafka_queue_new(handle.raw) else {
                 handle.destroy()
                 throw TransportError(.unavailable, "librdkafka gave no queue. Free memory and try again.")
@@ -151,6 +154,7 @@
         }
 
         func hasEnded() {
+            instance?.giveBack()
             control.withLock { control in
                 control.hasEnded = true
                 return control.waiters.wakeAll()

@@ -74,6 +74,8 @@
                 report(message.pointee)
                 rd_kafka_message_destroy(message)
             }
+            // What is of the client and not of its group comes here.
+            rd_kafka_poll(client, 0)
             look()
             giveAway()
         }
@@ -120,11 +122,14 @@
             if code == RD_KAFKA_RESP_ERR__FATAL {
                 var text = [CChar](repeating: 0, count: 512)
                 let reason = rd_kafka_fatal_error(client, &text, text.count)
+                let advice =
+                    reason == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
+                    ? "Another member has its name: give each process an instance of its own." : "Subscribe again."
                 member.fail(
                     with: TransportError(
                         .refused,
                         "The member of '\(member.group)' cannot go on: \(KafkaHandle.string(text)) "
-                            + "(\(String(cString: rd_kafka_err2name(reason)))). Subscribe again."))
+                            + "(\(String(cString: rd_kafka_err2name(reason)))). \(advice)"))
             } else if error.code == .refused {
                 member.fail(with: error)
             }
@@ -160,7 +165,7 @@
         private mutating func look() {
             for report in member.handle.reports.take() {
                 switch report {
-                case .trouble(let code, let text): trouble(code, text)
+                case .trouble, .throttled, .measured: report.tell(member.runtime.instrument, group: member.group)
                 case .assigned(let names): assign(names)
                 case .revoked(let names, let isLost): revoke(names, isLost: isLost)
                 case .rebalanceFailed(let code):

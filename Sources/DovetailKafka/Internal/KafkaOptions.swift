@@ -15,6 +15,7 @@
             "bootstrap.servers", "metadata.broker.list", "group.id", "enable.auto.commit", "auto.commit.enable",
             "enable.auto.offset.store", "auto.offset.reset", "enable.idempotence", "acks", "request.required.acks",
             "message.timeout.ms", "delivery.timeout.ms", "transactional.id", "message.max.bytes", "opaque",
+            "group.instance.id", "statistics.interval.ms",
         ]
 
         init(servers: String, options: [String: String]) throws(TransportError) {
@@ -26,6 +27,7 @@
                     "The option '\(name)' is set by the transport itself. Leave it out; what may differ is a parameter of KafkaTransport."
                 )
             }
+            try SecurityOptions(options).check()
             rd_kafka_conf_destroy(try makeConfiguration(with: []))
         }
 

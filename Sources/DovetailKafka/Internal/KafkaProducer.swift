@@ -46,6 +46,7 @@
                 settings: [
                     ("enable.idempotence", "true"),
                     ("acks", "all"),
+                    ("statistics.interval.ms", settings.statisticsMilliseconds(runtime)),
                     ("message.timeout.ms", "\(settings.publishTimeout.milliseconds)"),
                     ("message.max.bytes", "\(settings.mostMessageBytes + frame)"),
                     // The partition of a key is the one that clients in Java choose.
@@ -77,19 +78,19 @@
         // MARK: Publishing
 
         func publish(_ call: KafkaCall, _ indices: [Int]) {
-            for index in indices { send(KafkaTicket(call, index)) }
+            send(indices.map { KafkaTicket(call, $0) })
         }
 
         private enum Admission: Sendable {
             case admitted, queued, refused
         }
 
-        private func send(_ ticket: KafkaTicket) {
-            if ticket.call.isOver { return }
+        /// Sends messages; asks once for all whether that is possible, since all who send ask the same lock.
+        private func send(_ tickets: [KafkaTicket]) {
             let admission = state.withLock { state -> Admission in
                 if state.isClosed { return .refused }
                 if !state.blocked.isEmpty {
-                    state.blocked.append(ticket)
+                    for ticket in tickets { state.blocked.append(ticket) }
                     return .queued
                 }
                 state.sending += 1
@@ -97,22 +98,31 @@
             }
             switch admission {
             case .queued: return
-            case .refused: return finish(ticket, Self.closed(ticket))
+            case .refused:
+                for ticket in tickets { finish(ticket, Self.closed(ticket)) }
+                return
             case .admitted: break
             }
-            let sent = produce(ticket)
+            var failures: [(ticket: KafkaTicket, error: TransportError)] = []
+            let blocked = tickets.firstIndex { ticket in
+                if ticket.call.isOver { return false }
+                switch produce(ticket) {
+                case .underWay: return false
+                case .noRoom: return true
+                case .failed(let error):
+                    failures.append((ticket, error))
+                    return false
+                }
+            }
             let isLast = state.withLock { state in
                 state.sending -= 1
-                if case .noRoom = sent { state.blocked.append(ticket) }
+                if let blocked { for ticket in tickets[blocked...] { state.blocked.append(ticket) } }
                 return state.isClosed && state.sending == 0
             }
             if isLast { lastSent.signal() }
-            switch sent {
-            case .underWay: break
             // The report that makes room may have come already.
-            case .noRoom: queue.yield()
-            case .failed(let error): finish(ticket, error)
-            }
+            if blocked != nil { queue.yield() }
+            for (ticket, error) in failures { finish(ticket, error) }
         }
 
         private func finish(_ ticket: KafkaTicket, _ error: TransportError) {
@@ -167,6 +177,8 @@
         }
 
         private func poll(_ milliseconds: Int32) {
+            defer { for report in handle.reports.take() { report.tell(runtime.instrument, group: nil) } }
+            // What comes by callbacks is no event, and comes within the call.
             guard let event = rd_kafka_queue_poll(queue.raw, milliseconds) else { return }
             defer { rd_kafka_event_destroy(event) }
             switch rd_kafka_event_type(event) {
@@ -177,11 +189,11 @@
                 let text = rd_kafka_event_error_string(event).map { String(cString: $0) } ?? ""
                 handle.reports.add(.trouble(code, text))
                 lookForFailure()
+            case RD_KAFKA_EVENT_STATS:
+                if let text = rd_kafka_event_stats(event) {
+                    handle.reports.add(statistics: Bytes(String(cString: text).utf8))
+                }
             default: break
-            }
-            for case .trouble(let code, let text) in handle.reports.take() {
-                runtime.instrument?.record(
-                    KafkaTroubled(group: nil, code: String(cString: rd_kafka_err2name(code)), message: text))
             }
         }
 
@@ -205,7 +217,7 @@
                 let code = lookForFailure() ? RD_KAFKA_RESP_ERR__FATAL : message.err
                 result = .failed(TransportError(code, of: "The message '\(id)'", trouble: handle.reports.lastTrouble))
             }
-            if let next = ticket.call.finish(ticket.index, result) { send(KafkaTicket(ticket.call, next)) }
+            if let next = ticket.call.finish(ticket.index, result) { send([KafkaTicket(ticket.call, next)]) }
         }
 
         private func sendBlocked() {

@@ -5,7 +5,7 @@ import DovetailCore
 /// What Kafka stores of a message.
 ///
 /// Messages are CloudEvents as the [Kafka binding](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md)
-/// has them: written in binary mode, read in binary and in structured mode.
+/// has them: written in binary mode unless the other one is asked for, read in binary and in structured mode.
 struct KafkaRecord: Sendable, Hashable {
     typealias Header = CloudEventsBinaryFormat.Header
 
@@ -33,8 +33,20 @@ extension KafkaRecord {
     init(_ envelope: Envelope<Bytes>) throws(MessageError) {
         try envelope.attributes.validate()
         let (headers, payload) = try Self.format.encode(envelope)
+        self.init(key: Self.key(of: envelope), value: payload, headers: headers)
+    }
+
+    /// - Throws: ``MessageError`` if the envelope would not be a valid event.
+    init(structured envelope: Envelope<Bytes>) throws(MessageError) {
+        try envelope.attributes.validate()
+        let contentType = Header(
+            name: CloudEventsHeaderNaming.kafka.contentType, value: CloudEventsJSONFormat.contentType)
         self.init(
-            key: envelope.attributes.partitionKey.map { Bytes($0.rawValue.utf8) }, value: payload, headers: headers)
+            key: Self.key(of: envelope), value: try CloudEventsJSONFormat().encode(envelope), headers: [contentType])
+    }
+
+    private static func key(of envelope: Envelope<Bytes>) -> Bytes? {
+        envelope.attributes.partitionKey.map { Bytes($0.rawValue.utf8) }
     }
 }
 

@@ -13,6 +13,7 @@ enum TopicName {
 
     /// - Throws: ``TransportError`` with the code `unknownTopic` if there can be no such topic.
     static func name(of topic: Topic) throws(TransportError) -> String {
+        if isKept(topic.rawValue.utf8) { return topic.rawValue }
         let bytes = Array(topic.rawValue.utf8)
         guard !bytes.isEmpty else {
             throw TransportError(.unknownTopic, "A topic must have a name. Give the message a topic.")
@@ -39,9 +40,22 @@ enum TopicName {
         return String(decoding: name, as: UTF8.self)
     }
 
+    /// Whether a name can be told at a glance to stay as it is, as nearly all can.
+    private static func isKept(_ bytes: String.UTF8View) -> Bool {
+        var isBehindUnderscore = false
+        var hasOtherThanDots = false
+        for byte in bytes {
+            guard isPlain(byte), !(isBehindUnderscore && byte == UInt8(ascii: "x")) else { return false }
+            isBehindUnderscore = byte == UInt8(ascii: "_")
+            if byte != UInt8(ascii: ".") { hasOtherThanDots = true }
+        }
+        return hasOtherThanDots && bytes.count <= longest
+    }
+
     private static let digits = Array("0123456789ABCDEF".utf8)
 
-    private static func isPlain(_ byte: UInt8) -> Bool {
+    /// Whether Kafka takes a byte in names.
+    static func isPlain(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
             UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):

@@ -54,8 +54,9 @@ public struct InMemoryOutboxStore: OutboxStore {
     /// - Returns: The rows with the token that settles them.
     /// - Throws: What the fence of a simulated crash throws.
     public func claim(limit: Int, lease: Duration) async throws -> OutboxClaim {
-        try database.checkFence("claim outbox rows")
-        return rows.change { $0.claim(limit: max(1, limit), lease: lease, now: $1) }
+        try database.effect("claim outbox rows") {
+            rows.change { $0.claim(limit: max(1, limit), lease: lease, now: $1) }
+        }
     }
 
     /// Makes a claim last longer.
@@ -76,8 +77,11 @@ public struct InMemoryOutboxStore: OutboxStore {
     ///   - token: The claim that holds them.
     /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/leaseLost``.
     public func complete(_ ids: [OutboxRow.ID], token: FencingToken) async throws {
-        try database.checkFence("complete outbox rows")
-        guard rows.change({ queue, _ in queue.complete(ids, token: token.number) }) == 0 else { throw leaseLost(token) }
+        try database.effect("complete outbox rows") {
+            guard rows.change({ queue, _ in queue.complete(ids, token: token.number) }) == 0 else {
+                throw leaseLost(token)
+            }
+        }
     }
 
     /// Puts rows back that could not be published, to be due again after a time.
@@ -87,8 +91,9 @@ public struct InMemoryOutboxStore: OutboxStore {
     ///   - token: The claim that holds them.
     /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/leaseLost``.
     public func fail(_ failures: [OutboxFailure], token: FencingToken) async throws {
-        try database.checkFence("fail outbox rows")
-        guard rows.change({ $0.fail(failures, token: token.number, now: $1) }) == 0 else { throw leaseLost(token) }
+        try database.effect("fail outbox rows") {
+            guard rows.change({ $0.fail(failures, token: token.number, now: $1) }) == 0 else { throw leaseLost(token) }
+        }
     }
 
     /// Puts rows back that nobody tried to publish.
@@ -98,8 +103,11 @@ public struct InMemoryOutboxStore: OutboxStore {
     ///   - token: The claim that holds them.
     /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/leaseLost``.
     public func release(_ ids: [OutboxRow.ID], token: FencingToken) async throws {
-        try database.checkFence("release outbox rows")
-        guard rows.change({ queue, _ in queue.release(ids, token: token.number) }) == 0 else { throw leaseLost(token) }
+        try database.effect("release outbox rows") {
+            guard rows.change({ queue, _ in queue.release(ids, token: token.number) }) == 0 else {
+                throw leaseLost(token)
+            }
+        }
     }
 
     /// Takes rows out of the flow for good.
@@ -109,8 +117,9 @@ public struct InMemoryOutboxStore: OutboxStore {
     ///   - token: The claim that holds them.
     /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/leaseLost``.
     public func park(_ ids: [OutboxRow.ID], token: FencingToken) async throws {
-        try database.checkFence("park outbox rows")
-        guard rows.change({ $0.park(ids, token: token.number, now: $1) }) == 0 else { throw leaseLost(token) }
+        try database.effect("park outbox rows") {
+            guard rows.change({ $0.park(ids, token: token.number, now: $1) }) == 0 else { throw leaseLost(token) }
+        }
     }
 
     /// Forgets rows that were parked.
@@ -164,6 +173,7 @@ public struct InMemoryOutboxStore: OutboxStore {
 
         func append(_ envelopes: [Envelope<Bytes>]) {
             change { $0.append(envelopes, now: $1) }
+            (runtime ?? .current).probe?.appended(envelopes)
         }
 
         func change<Result: Sendable>(_ body: (inout OutboxQueue, Timestamp) -> Result) -> Result {

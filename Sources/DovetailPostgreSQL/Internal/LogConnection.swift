@@ -28,16 +28,13 @@
         }
 
         static func open(
-            _ address: PostgresAddress, _ configuration: PostgresConfiguration, slot: String, publication: String,
-            mark: String
+            _ address: PostgresAddress, _ configuration: PostgresConfiguration, source: LogSource
         ) async throws -> LogConnection {
             let thread = ConnectionThread("dovetail.postgresql.log")
             guard let wait = SocketWait() else { throw PostgresFailure.noMoreFiles }
             let handle = try await withTaskCancellationHandler {
                 try await thread.run {
-                    Confined(
-                        try LogHandle(
-                            address, configuration, wait: wait, slot: slot, publication: publication, mark: mark))
+                    Confined(try LogHandle(address, configuration, wait: wait, source: source))
                 }
             } onCancel: {
                 wait.interrupt()

@@ -6,8 +6,16 @@
 
     /// What was read from the log and is to be published together.
     struct LogBatch: Sendable {
+        enum Content: Sendable {
+            /// What the outbox wrote to the log.
+            case message(Bytes)
+            /// What somebody inserted into the table of events.
+            case row(EventRow)
+        }
+
         struct Entry: Sendable {
-            let content: Bytes
+            let content: Content
+            /// Rows that were written by one statement may have the same.
             let position: LogPosition
             /// In microseconds since 1970.
             let committedAt: Int64
@@ -18,40 +26,66 @@
         var end: LogPosition?
     }
 
+    /// What is read from a log.
+    struct LogSource: Sendable {
+        let slot: String
+        /// What stands before messages of the outbox.
+        let mark: String
+        let table: LogTable?
+        /// What was published by this relay already, whatever the server has heard of it.
+        let start: LogPosition
+    }
+
     /// A connection that reads what was committed from a replication slot; used on one thread.
     final class LogHandle {
         private var connection: OpaquePointer?
         private let address: PostgresAddress
         private let wait: SocketWait
-        private let mark: String
-        private var confirmed = LogPosition.zero
+        private let source: LogSource
+        private let patience: Duration
+        private var confirmed: LogPosition
         private var transaction: Int64?
+        /// The columns of the table of events, by the number under which its rows come.
+        private var columns: [UInt32: [LogMessage.Column]] = [:]
         private var lastReply = SystemTime().monotonic()
+        /// Since when the server owes a sign of life.
+        private var askedAt: MonotonicInstant?
 
         /// The server takes a reader that says nothing for a minute for dead, unless told otherwise.
-        private static let replyInterval = Duration.seconds(5)
+        private var replyInterval: Duration { min(.seconds(5), patience / 2) }
 
         init(
-            _ address: PostgresAddress, _ configuration: PostgresConfiguration, wait: SocketWait, slot: String,
-            publication: String, mark: String
+            _ address: PostgresAddress, _ configuration: PostgresConfiguration, wait: SocketWait, source: LogSource
         ) throws {
             self.address = address
             self.wait = wait
-            self.mark = mark
+            self.source = source
+            confirmed = source.start
+            patience = configuration.responseTimeout
             let connection = try PostgresOpening.open(
                 address, within: configuration.connectTimeout, wait: wait, options: [("replication", "database")])
             self.connection = connection
-            // The names are made of letters, digits and underscores.
-            let command = """
-                START_REPLICATION SLOT "\(slot)" LOGICAL 0/0 \
-                (proto_version '1', publication_names '\(publication)', messages 'true')
+            // However the server writes values by itself.
+            try run(
                 """
-            let deadline = SystemTime().monotonic() + configuration.responseTimeout
+                SELECT set_config('DateStyle', 'ISO', false), set_config('TimeZone', 'UTC', false),
+                    set_config('bytea_output', 'hex', false)
+                """, expecting: PGRES_TUPLES_OK)
+            // The name is made of letters, digits and underscores, and that of the publication as well.
+            try run(
+                """
+                START_REPLICATION SLOT "\(source.slot)" LOGICAL \(source.start) \
+                (proto_version '1', publication_names '\(source.slot)', messages 'true')
+                """, expecting: PGRES_COPY_BOTH)
+        }
+
+        private func run(_ command: String, expecting status: ExecStatusType) throws {
+            let deadline = SystemTime().monotonic() + patience
             guard PQsendQuery(connection, command) == 1, let result = try answer(until: deadline) else { throw lost() }
             defer { PQclear(result) }
-            guard PQresultStatus(result) == PGRES_COPY_BOTH else {
-                throw failure(of: result)
-            }
+            guard PQresultStatus(result) == status else { throw failure(of: result) }
+            // The end of an answer is an answer without a result; a stream has none.
+            if status != PGRES_COPY_BOTH { while let rest = try answer(until: deadline) { PQclear(rest) } }
         }
 
         deinit {
@@ -68,12 +102,15 @@
         /// Reads messages until there are so many, or no more have come yet, or a moment has come with none.
         func read(atMost most: Int, until deadline: MonotonicInstant) throws -> LogBatch {
             var batch = LogBatch()
+            // Whatever was asked for before was not listened for meanwhile.
+            askedAt = nil
             while batch.entries.count < most {
                 guard let connection else { throw lost() }
                 var buffer: UnsafeMutablePointer<CChar>?
                 let length = PQgetCopyData(connection, &buffer, 1)
                 if length > 0, let buffer {
                     defer { PQfreemem(buffer) }
+                    askedAt = nil
                     try take(Bytes(UnsafeRawBufferPointer(start: buffer, count: Int(length))), into: &batch)
                 } else if length == 0 {
                     // The rest of a transaction is on its way: only at its end can its place be confirmed.
@@ -89,8 +126,9 @@
         private func hasCome(until deadline: MonotonicInstant) throws -> Bool {
             guard let connection else { throw lost() }
             let now = SystemTime().monotonic()
-            if now - lastReply >= Self.replyInterval { try reply() }
-            let next = min(deadline, lastReply + Self.replyInterval)
+            if let askedAt, now - askedAt >= patience { throw lost("it fell silent") }
+            if now - lastReply >= replyInterval { try reply() }
+            let next = min(deadline, lastReply + replyInterval)
             let unsent = PQflush(connection)
             guard unsent >= 0 else { throw lost() }
             switch wait.wait(for: PQsocket(connection), isWriting: unsent == 1, until: next) {
@@ -109,17 +147,21 @@
                     // Nothing is in hand, so all that is before has been published: an idle slot need not keep it.
                     if transaction == nil, batch.entries.isEmpty { confirmed = max(confirmed, end) }
                     if wantsReply { try reply() }
-                case .data(let data):
+                case .data(let data, let place):
                     switch try LogMessage(data) {
                     case .begin(let time): transaction = time
                     case .commit(let end):
                         transaction = nil
                         batch.end = end
-                    case .message(let prefix, let content, let position) where prefix == mark:
-                        batch.entries.append(
-                            LogBatch.Entry(content: content, position: position, committedAt: transaction ?? 0))
-                        batch.end = nil
-                    default: break
+                    case .message(let prefix, let content, let position) where prefix == source.mark:
+                        add(.message(content), at: position, to: &batch)
+                    case .relation(let id, let schema, let name, let columns):
+                        let isRead = schema == source.table?.schema && name == source.table?.name
+                        self.columns[id] = isRead ? columns : nil
+                    case .insert(let relation, let row):
+                        guard let columns = columns[relation] else { break }
+                        add(.row(EventRow(columns: columns, values: row)), at: place, to: &batch)
+                    case .message, .other: break
                     }
                 }
             } catch let error as LogFormatError {
@@ -131,6 +173,12 @@
             }
         }
 
+        private func add(_ content: LogBatch.Content, at position: LogPosition, to batch: inout LogBatch) {
+            batch.entries.append(
+                LogBatch.Entry(content: content, position: position, committedAt: transaction ?? 0))
+            batch.end = nil
+        }
+
         // MARK: Answering
 
         /// Lets the server forget the log up to a place.
@@ -139,16 +187,19 @@
             try reply()
         }
 
-        /// Says how far the log was read, which is a sign of life as well.
+        /// Says how far the log was read, which is a sign of life as well, and asks for one.
+        ///
+        /// The answer says how far the log goes, by which a slot moves on that has nothing to say.
         func reply() throws {
             guard let connection else { throw lost() }
             lastReply = SystemTime().monotonic()
+            askedAt = askedAt ?? lastReply
             var bytes: Bytes = [UInt8(ascii: "r")]
             let time = SystemTime().now()
             let microseconds = time.secondsSinceEpoch * 1_000_000 + Int64(time.nanoseconds) / 1000 - LogTime.epoch
             let numbers = [confirmed.number, confirmed.number, confirmed.number, UInt64(bitPattern: microseconds)]
             for number in numbers { withUnsafeBytes(of: number.bigEndian) { bytes += $0 } }
-            bytes.append(0)
+            bytes.append(1)
             let sent = bytes.withUnsafeBytes { raw in
                 PQputCopyData(connection, raw.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(raw.count))
             }
@@ -188,25 +239,12 @@
             }
         }
 
-        private func lost() -> DatabaseError {
+        private func lost(_ reason: String? = nil) -> DatabaseError {
             let failure = connection.map { PostgresFailure(on: $0, of: address) }
+            let shown = reason ?? failure?.message ?? "it was closed"
             return DatabaseError(
-                .unavailable,
-                "The connection to the log of the server at \(address.shown) was lost: \(failure?.message ?? "it was closed").",
+                .unavailable, "The connection to the log of the server at \(address.shown) was lost: \(shown).",
                 cause: failure
-            )
-        }
-    }
-
-    extension DatabaseError {
-        /// What was written to the log and not yet published is not there any more.
-        static func logLost(_ reason: String, cause: (any Error)? = nil) -> DatabaseError {
-            DatabaseError(
-                .logLost,
-                "The server no longer keeps the part of its log from which messages were to be published (\(reason)), so some may never "
-                    + "have been. Find out which from the business rows and publish them again; then go on with "
-                    + "'prepare(acceptingLoss: true)'. After a failover, see to it that the slot exists on the standby too.",
-                cause: cause
             )
         }
     }

@@ -25,7 +25,8 @@
 
     /// What comes through a replication connection: a piece of the log, or a sign of life.
     enum LogFrame: Sendable, Equatable {
-        case data(Bytes)
+        /// A message of `pgoutput`, and its place in the log.
+        case data(Bytes, at: LogPosition)
         /// How far the log goes, and whether the server wants an answer at once.
         case keepAlive(end: LogPosition, wantsReply: Bool)
 
@@ -33,8 +34,9 @@
             var reader = LogReader(bytes)
             switch try reader.byte() {
             case UInt8(ascii: "w"):
-                for _ in 0..<3 { _ = try reader.uint64() }
-                self = .data(reader.rest())
+                let position = LogPosition(number: try reader.uint64())
+                for _ in 0..<2 { _ = try reader.uint64() }
+                self = .data(reader.rest(), at: position)
             case UInt8(ascii: "k"):
                 let end = LogPosition(number: try reader.uint64())
                 _ = try reader.uint64()
@@ -64,7 +66,7 @@
         /// Where the log goes on behind the transaction.
         case commit(end: LogPosition)
         case message(prefix: String, content: Bytes, position: LogPosition)
-        case relation(id: UInt32, name: String, columns: [Column])
+        case relation(id: UInt32, schema: String, name: String, columns: [Column])
         case insert(relation: UInt32, row: Row)
         /// Something that is of no interest here.
         case other(UInt8)
@@ -89,7 +91,7 @@
                 self = .message(prefix: prefix, content: try reader.bytes(Int(try reader.uint32())), position: position)
             case UInt8(ascii: "R"):
                 let id = try reader.uint32()
-                _ = try reader.text()
+                let schema = try reader.text()
                 let name = try reader.text()
                 _ = try reader.byte()
                 var columns: [Column] = []
@@ -99,7 +101,7 @@
                     columns.append(Column(name: column, type: try reader.uint32()))
                     _ = try reader.uint32()
                 }
-                self = .relation(id: id, name: name, columns: columns)
+                self = .relation(id: id, schema: schema, name: name, columns: columns)
             case UInt8(ascii: "I"):
                 let relation = try reader.uint32()
                 guard try reader.byte() == UInt8(ascii: "N") else {

@@ -9,6 +9,8 @@
     struct LogRelayRun<Destination: Transport>: Sendable {
         private struct Pending: Sendable {
             let envelope: Envelope<Bytes>
+            /// Its place among those that were read together.
+            let place: Int
             let position: LogPosition
             let committedAt: Timestamp
             var attempts = 0
@@ -22,10 +24,15 @@
             self.runtime = runtime
         }
 
-        func run(_ onProgress: () -> Void) async throws {
+        /// - Parameters:
+        ///   - start: How far everything was published before.
+        ///   - onProgress: Told how far everything is published now, before the server is.
+        /// - Throws: `DatabaseError` once the connection is lost; `CancellationError`.
+        func run(from start: LogPosition, _ onProgress: (LogPosition) -> Void) async throws {
+            let source = LogSource(
+                slot: relay.slot, mark: relay.mark, table: try await relay.logSlot.resolvedTable(), start: start)
             let connection = try await LogConnection.open(
-                try relay.server, relay.database.pool.configuration, slot: relay.slot, publication: relay.slot,
-                mark: relay.mark)
+                try relay.server, relay.database.pool.configuration, source: source)
             do {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await gauge() }
@@ -34,10 +41,13 @@
                         try Task.checkCancellation()
                         let batch = try await connection.read(atMost: relay.settings.batchSize, within: .seconds(5))
                         guard !batch.entries.isEmpty || batch.end != nil else { continue }
-                        if !batch.entries.isEmpty { try await publish(batch.entries, staying: connection) }
+                        let published = try await publish(batch.entries, staying: connection)
                         // Only now: until here, whoever comes after a crash reads all of it again.
-                        if let end = batch.end { try await connection.confirm(end) }
-                        onProgress()
+                        if let end = batch.end {
+                            onProgress(end)
+                            try await connection.confirm(end)
+                        }
+                        for event in published { runtime.instrument?.record(event) }
                     }
                 }
             } catch {
@@ -47,21 +57,36 @@
         }
 
         /// Publishes while the server is told now and then that this reader is still there.
-        private func publish(_ entries: [LogBatch.Entry], staying connection: LogConnection) async throws {
-            try await withThrowingTaskGroup(of: Void.self) { group in
+        ///
+        /// While nothing gets through the connection is given up: a server that is to stop waits for its readers.
+        ///
+        /// - Returns: What is to be told of those that were published, once their place is confirmed.
+        private func publish(
+            _ entries: [LogBatch.Entry], staying connection: LogConnection
+        ) async throws -> [MessageRelayed] {
+            guard !entries.isEmpty else { return [] }
+            let taken = Monitor(0)
+            return try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
+                    var last = 0
                     while true {
                         try await SystemTime().sleep(for: .seconds(5))
+                        let now = taken.withLock { $0 }
+                        guard now > last else { return await connection.close() }
+                        last = now
                         try await connection.reply()
                     }
                 }
                 defer { group.cancelAll() }
-                try await publish(entries)
+                return try await publish(entries) { count in taken.withLock { $0 += count } }
             }
         }
 
-        private func publish(_ entries: [LogBatch.Entry]) async throws {
+        private func publish(
+            _ entries: [LogBatch.Entry], telling onTaken: (Int) -> Void
+        ) async throws -> [MessageRelayed] {
             var pending = try await decode(entries)
+            var published: [MessageRelayed] = []
             var rounds = 0
             while !pending.isEmpty {
                 let results = try await results(of: pending)
@@ -69,7 +94,7 @@
                 for (place, result) in results.enumerated() {
                     var entry = pending[place]
                     guard case .failed(let error) = result else {
-                        tell(entry)
+                        tell(entry, in: &published)
                         continue
                     }
                     if error.code == .notAttempted {
@@ -84,17 +109,18 @@
                 }
                 // Those whose letter cannot be kept are tried again with the others, in their places.
                 if try await !capture(givenUp) {
-                    failed = pending.filter { entry in
-                        failed.contains { $0.position == entry.position }
-                            || givenUp.contains { $0.0.position == entry.position }
-                    }
+                    failed = (failed + givenUp.map(\.0)).sorted { $0.place < $1.place }
                 }
+                onTaken(pending.count - failed.count)
+                // Where something gets through, the next try comes soon.
+                rounds = failed.count < pending.count ? 1 : rounds + 1
                 pending = failed
-                if pending.isEmpty { return }
-                rounds += 1
-                let attempts = max(1, pending.map(\.attempts).max() ?? rounds)
-                try await runtime.time.sleep(for: relay.settings.retry.delay(after: attempts, random: runtime.random))
+                if pending.isEmpty { break }
+                let retry = relay.settings.retry
+                let attempt = min(max(rounds, pending.map(\.attempts).max() ?? 0), max(1, retry.attempts - 1))
+                try await runtime.time.sleep(for: retry.delay(after: attempt, random: runtime.random))
             }
+            return published
         }
 
         private func results(of pending: [Pending]) async throws -> [PublishResult] {
@@ -102,7 +128,8 @@
                 let results = try await relay.transport.publish(pending.map(\.envelope))
                 let missing = PublishResult.failed(
                     TransportError(.unavailable, "The transport gave fewer results than it was given messages."))
-                return results + Array(repeating: missing, count: max(0, pending.count - results.count))
+                return results.prefix(pending.count)
+                    + Array(repeating: missing, count: max(0, pending.count - results.count))
             } catch let error as TransportError {
                 // No message is to blame.
                 report(error, during: "publish")
@@ -115,20 +142,20 @@
         private func decode(_ entries: [LogBatch.Entry]) async throws -> [Pending] {
             var pending: [Pending] = []
             var letters: [DeadLetter] = []
-            for entry in entries {
+            for (place, entry) in entries.enumerated() {
                 let time = Timestamp(microseconds: entry.committedAt)
                 do {
                     pending.append(
                         Pending(
-                            envelope: try LoggedEnvelope.decode(entry.content), position: entry.position,
+                            envelope: try envelope(of: entry.content), place: place, position: entry.position,
                             committedAt: time))
                 } catch {
                     let message = (error as? DatabaseError)?.message ?? String(describing: error)
                     letters.append(
                         DeadLetter(
-                            id: letterID(entry.position, ""),
+                            id: letterID(entry.position, SHA256.hash(entry.content.bytes).hex),
                             content: .undecodable(
-                                entry.content, headers: Headers(), MessageError(.invalidEnvelope, message)),
+                                entry.content.bytes, headers: Headers(), MessageError(.invalidEnvelope, message)),
                             topic: "", position: entry.position.description, consumer: relay.name, attempts: 1,
                             reason: .schemaMismatch, failure: FailureDetail(error, of: nil, runtime: runtime),
                             time: time))
@@ -136,6 +163,17 @@
             }
             while try await !keep(letters) { try await runtime.time.sleep(for: .seconds(1)) }
             return pending
+        }
+
+        private func envelope(of content: LogBatch.Content) throws -> Envelope<Bytes> {
+            switch content {
+            case .message(let bytes): return try LoggedEnvelope.decode(bytes)
+            case .row(let row):
+                guard let table = relay.table else {
+                    throw DatabaseError(.undecodableRow, "A row came from the log of a relay that reads no table.")
+                }
+                return try table.envelope(of: row)
+            }
         }
 
         private func capture(_ givenUp: [(Pending, TransportError)]) async throws -> Bool {
@@ -168,9 +206,8 @@
         }
 
         private func gauge() async throws {
-            let slot = LogSlot(name: relay.slot, database: relay.database)
             while true {
-                if let bytes = try? await slot.retainedBytes() {
+                if let bytes = try? await relay.logSlot.retainedBytes() {
                     runtime.instrument?.record(
                         PostgresLogRetained(slot: relay.slot, bytes: bytes, isAlarm: bytes >= relay.settings.alarmBytes)
                     )
@@ -179,17 +216,27 @@
             }
         }
 
-        private func tell(_ entry: Pending) {
+        private func tell(_ entry: Pending, in published: inout [MessageRelayed]) {
             guard let instrument = runtime.instrument else { return }
             let attributes = entry.envelope.attributes
             instrument.record(MessagePublished(attributes))
-            instrument.record(MessageRelayed(attributes, lag: max(.zero, runtime.time.now() - entry.committedAt)))
+            published.append(MessageRelayed(attributes, lag: max(.zero, runtime.time.now() - entry.committedAt)))
         }
 
         private func report(_ error: any Error, during operation: String) {
             guard let instrument = runtime.instrument else { return }
             let text = FailureDetail(error, of: nil, runtime: runtime).message
             instrument.record(OutboxRelayFailed(relay: relay.name, operation: operation, error: text))
+        }
+    }
+
+    extension LogBatch.Content {
+        /// As somebody may look at it who has to find out what it was.
+        fileprivate var bytes: Bytes {
+            switch self {
+            case .message(let bytes): bytes
+            case .row(let row): row.json
+            }
         }
     }
 

@@ -101,7 +101,7 @@
             }
         }
 
-        private static func unescaped(_ text: String) -> Bytes {
+        static func unescaped(_ text: String) -> Bytes {
             var count = 0
             guard let start = PQunescapeBytea(text, &count) else { return [] }
             defer { PQfreemem(start) }

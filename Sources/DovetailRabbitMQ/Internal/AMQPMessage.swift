@@ -33,8 +33,10 @@ struct AMQPMessage: Sendable, Hashable {
         }
     }
 
+    private static let idHeader = "\(CloudEventsHeaderNaming.amqp.prefix)id"
+
     /// The identity of the event, whatever its length.
-    var eventID: String? { headers.first { $0.name == "\(CloudEventsHeaderNaming.amqp.prefix)id" }?.value }
+    var eventID: String? { headers.first { $0.name == Self.idHeader }?.value }
 }
 
 // MARK: - Writing

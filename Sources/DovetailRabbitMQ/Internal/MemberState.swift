@@ -179,6 +179,11 @@ struct MemberState: Sendable {
 struct Partition: Hashable, Sendable {
     let topic: Topic
     let number: Int32
+
+    /// Looked up several times for each message: of the few there are, hardly two have the same number.
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(number)
+    }
 }
 
 /// Which partitions a member keeps when there are others.

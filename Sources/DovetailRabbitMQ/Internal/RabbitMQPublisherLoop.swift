@@ -11,8 +11,8 @@
         private var ledger = ConfirmLedger<RabbitMQTicket>()
         /// Messages whose turn has come since the one before them is stored.
         private var ready = RingBuffer<RabbitMQTicket>()
-        /// The topics that were declared over this connection.
-        private var known: Set<Topic> = []
+        /// The topics that were declared over this connection, with their names.
+        private var known: [Topic: RabbitMQNames] = [:]
         private var backOff = BackOff()
         private var keylessTurn = 0
 
@@ -115,7 +115,7 @@
         /// Goes on without the connection, or only without its channel.
         private mutating func lose(_ failure: AMQPFailure) {
             trouble(failure.code, failure.text)
-            known = []
+            known = [:]
             // The broker may have stored what it did not confirm.
             for ticket in ledger.drain() {
                 let id = ticket.call.envelopes[ticket.index].attributes.id
@@ -168,7 +168,11 @@
             let attributes = ticket.call.envelopes[ticket.index].attributes
             let names: RabbitMQNames
             do throws(TransportError) {
-                names = try RabbitMQNames(topic: attributes.topic, partitions: settings.topics.partitions)
+                if let there = known[attributes.topic] {
+                    names = there
+                } else {
+                    names = try RabbitMQNames(topic: attributes.topic, partitions: settings.topics.partitions)
+                }
                 guard message.headerByteCount <= connection.mostFrameBytes - 64 else {
                     throw TransportError(
                         .headersTooLarge,
@@ -197,10 +201,10 @@
         private mutating func declare(
             _ names: RabbitMQNames, _ connection: AMQPConnection
         ) throws(AMQPFailure) {
-            guard !known.contains(names.topic) else { return }
+            guard known[names.topic] == nil else { return }
             try connection.open(Self.topology)
             try RabbitMQTopology.declare(names, settings.topics, on: Self.topology, connection)
-            known.insert(names.topic)
+            known[names.topic] = names
         }
 
         private mutating func finish(_ ticket: RabbitMQTicket, _ result: PublishResult) {
@@ -265,7 +269,7 @@
             }
             connection?.abandon()
             connection = nil
-            known = []
+            known = [:]
         }
 
         // MARK: The end

@@ -19,6 +19,8 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
     let outboxAppended = WakeUp()
     /// Is notified when a saga became due.
     let sagaWakeUp = WakeUp()
+    /// Those that share commits.
+    let group = SQLCommitGroup<Pool.Connection>()
     let settings: SQLSettings
     private let isOpen = Atomic(false)
     private let monitor = Monitor(State())
@@ -57,7 +59,7 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
             let transaction = transaction(on: connection, isolation: .readCommitted)
             do {
                 try await migration.run(in: transaction)
-                if settings.outboxLog != nil, try await !isLogRead(in: transaction) {
+                if settings.outboxElsewhere?.needsRelay == true, try await !isLogRead(in: transaction) {
                     throw DatabaseError(
                         .unsupported,
                         "The outbox writes to the log, and what it writes would be lost: no relay has been prepared to read it. Call "
@@ -96,6 +98,14 @@ final class SQLDatabaseCore<Pool: SQLConnectionPool>: Sendable {
     func transaction(on connection: Pool.Connection, isolation: IsolationLevel?) -> SQLTransaction<Pool.Connection> {
         SQLTransaction(
             on: connection, of: id, clock: clock, isReadOnly: false, beginning: pool.dialect.begin(isolation)
+        )
+    }
+
+    /// A transaction within another that commits for it.
+    func partTransaction(on connection: Pool.Connection) -> SQLTransaction<Pool.Connection> {
+        SQLTransaction(
+            on: connection, of: id, clock: clock, isReadOnly: false,
+            beginning: SQLTransaction<Pool.Connection>.partBeginning, ending: .part
         )
     }
 

@@ -115,9 +115,12 @@ extension SQLDeadLetterStore {
         let limit = max(1, limit)
         let (store, end) = (self, time.microsecondsSinceEpoch)
         return try await database.withOwnTransaction { tx in
+            // Those that somebody redrives right now are left to him.
+            let free = store.database.core.dialect.freeRowLock
             let old = try await tx.query(
                 """
-                SELECT id FROM \(raw: store.letters) WHERE given_up_us < \(end) ORDER BY given_up_us LIMIT \(limit)
+                SELECT id FROM \(raw: store.letters) WHERE given_up_us < \(end) ORDER BY given_up_us
+                LIMIT \(raw: String(limit))\(raw: free)
                 """)
             let removed = try await store.remove(try old.map { try $0.text(0) }, removal, in: tx)
             guard old.count < limit else { return DeadLetterSweep(letters: removed.count, records: 0) }
@@ -125,7 +128,7 @@ extension SQLDeadLetterStore {
                 """
                 WITH expired AS (
                     SELECT number FROM \(raw: store.records) WHERE left_us < \(end) ORDER BY left_us
-                    LIMIT \(raw: String(limit - old.count))\(raw: store.database.core.dialect.freeRowLock)
+                    LIMIT \(raw: String(limit - old.count))\(raw: free)
                 )
                 DELETE FROM \(raw: store.records) WHERE number IN (SELECT number FROM expired)
                 """)

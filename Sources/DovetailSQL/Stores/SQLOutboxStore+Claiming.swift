@@ -16,20 +16,44 @@ extension SQLOutboxStore {
         return try await database.withOwnTransaction { tx in
             // One at a time: a claim decides by what the claims before it hold.
             if let lock = dialect.lock { try tx.send(lock(tables.outboxClaimLock)) }
-            let now = try await tx.now()
-            var held = try await takeBackExpired(now: now, in: tx)
-            try await admitDue(now: now, limit: limit, in: tx)
-            let chosen = try await choose(limit: limit, held: &held, now: now, in: tx)
-            let rows = try await read(chosen.holds, in: tx)
-            let nextDue = try await [chosen.nextLook, nextDue(held: held, in: tx)].compactMap { $0 }.min()
-            let expiry = now.adding(lease)
-            return OutboxClaim(
-                rows: rows,
-                token: try await record(chosen.holds, now: now, expiry: expiry, in: tx),
-                expiry: Timestamp(microsecondsSinceEpoch: expiry),
-                nextDue: nextDue.map { .microseconds(max(0, $0 - now)) }
-            )
+            let start = try await start(limit: limit, in: tx)
+            var held = try await takeBackExpired(start, in: tx)
+            try await admit(start.due, in: tx)
+            let chosen = try await choose(limit: limit, held: &held, start, in: tx)
+            return try await record(chosen, held, now: start.now, lease: lease, in: tx)
         }
+    }
+
+    /// What a claim decides by before it looks at rows.
+    private struct Start: Sendable {
+        let now: Int64
+        let claims: [SQLRow]
+        /// Those that were scheduled for now.
+        let due: [Int64]
+        let hasLanes: Bool
+    }
+
+    /// Finds all of it out on one journey.
+    ///
+    /// Rows without a lane that were to be tried again are ready from here on.
+    private func start(limit: Int, in tx: Transaction) async throws -> Start {
+        let now = tx.clock.now
+        let answers = try await tx.query([
+            tx.clock.question,
+            "SELECT token, expiry, held, made_at FROM \(raw: tables.outboxClaims) ORDER BY token\(raw: dialect.rowLock)",
+            "SELECT id FROM \(raw: tables.outboxScheduled) WHERE due <= \(now) ORDER BY due, id LIMIT \(limit)",
+            """
+            UPDATE \(raw: tables.outbox) SET state = 0, retry_at = NULL WHERE id IN (
+                SELECT id FROM \(raw: tables.outbox) WHERE state = 1 AND retry_at <= \(now)
+                ORDER BY retry_at LIMIT \(limit)
+            )
+            """,
+            anyLane,
+        ])
+        return Start(
+            now: try Transaction.time(in: answers[0]), claims: answers[1],
+            due: try answers[2].map { try $0.integer(0) },
+            hasLanes: !answers[4].isEmpty)
     }
 
     /// What other claims hold.
@@ -58,13 +82,11 @@ extension SQLOutboxStore {
 
     // MARK: Before the claim
 
-    private func takeBackExpired(now: Int64, in tx: Transaction) async throws -> Held {
-        let claims = try await tx.query(
-            "SELECT token, expiry, held, made_at FROM \(raw: tables.outboxClaims) ORDER BY token\(raw: dialect.rowLock)"
-        )
+    private func takeBackExpired(_ start: Start, in tx: Transaction) async throws -> Held {
+        let now = start.now
         var held = Held()
         var expired = 0
-        for claim in claims {
+        for claim in start.claims {
             let holds = try OutboxHolds(bytes: try claim.bytes(2)).holds
             if try claim.integer(1) <= now, expired < Self.mostExpired {
                 expired += 1
@@ -77,11 +99,8 @@ extension SQLOutboxStore {
         return held
     }
 
-    /// Rows that are ready again: those that were scheduled for now, and those without a lane that were to be tried again.
-    private func admitDue(now: Int64, limit: Int, in tx: Transaction) async throws {
-        let due = try await tx.query(
-            "SELECT id FROM \(raw: tables.outboxScheduled) WHERE due <= \(now) ORDER BY due, id LIMIT \(limit)"
-        ).map { try $0.integer(0) }
+    /// Has rows that were scheduled for now take their places.
+    private func admit(_ due: [Int64], in tx: Transaction) async throws {
         for id in due {
             try await tx.execute(
                 """
@@ -90,13 +109,6 @@ extension SQLOutboxStore {
                 """)
             try await tx.execute("DELETE FROM \(raw: tables.outboxScheduled) WHERE id = \(id)")
         }
-        try await tx.execute(
-            """
-            UPDATE \(raw: tables.outbox) SET state = 0, retry_at = NULL WHERE id IN (
-                SELECT id FROM \(raw: tables.outbox) WHERE state = 1 AND retry_at <= \(now)
-                ORDER BY retry_at LIMIT \(limit)
-            )
-            """)
     }
 
     // MARK: Choosing
@@ -108,10 +120,10 @@ extension SQLOutboxStore {
     }
 
     /// Rows by the lanes that have an entry and by their numbers, half and half, and what one leaves over goes to the other.
-    private func choose(limit: Int, held: inout Held, now: Int64, in tx: Transaction) async throws -> Chosen {
+    private func choose(limit: Int, held: inout Held, _ start: Start, in tx: Transaction) async throws -> Chosen {
         var chosen = Chosen()
         var behindLanes: Set<Int64> = []
-        let hasLanes = try await anyLaneHasEntry(in: tx)
+        let (now, hasLanes) = (start.now, start.hasLanes)
         if hasLanes {
             // A claim of one row takes turns, or one side would starve the other.
             let share = limit > 1 ? limit / 2 : Int(try await turn(in: tx) % 2)
@@ -194,50 +206,61 @@ extension SQLOutboxStore {
         chosen.nextLook = inTheWay.isEmpty ? times.values.min().map { $0 + Self.patience } ?? now : now
     }
 
-    private func read(_ holds: [OutboxHolds.Hold], in tx: Transaction) async throws -> [OutboxRow] {
+    /// Reads the rows and notes that they are held, on one journey.
+    private func record(
+        _ chosen: Chosen, _ held: Held, now: Int64, lease: Duration, in tx: Transaction
+    ) async throws -> OutboxClaim {
+        let (holds, expiry) = (chosen.holds, now.adding(lease))
+        let readings = SQL.conditions("id", are: holds.map(\.id)).map { condition -> SQL in
+            "SELECT id, due, attempts, attributes, payload FROM \(raw: tables.outbox) WHERE \(condition)"
+        }
+        // A poll that finds nothing writes nothing; no claim has this token.
+        let notes: [SQL] =
+            holds.isEmpty
+            ? []
+            : [
+                """
+                INSERT INTO \(raw: tables.outboxClaims) (made_at, expiry, held)
+                VALUES (\(now), \(expiry), \(OutboxHolds(holds).bytes)) RETURNING token
+                """
+            ]
+        // When something is due is asked before the claim is there, which would count.
+        var answers = try await tx.query(readings + nextDue(held) + notes)[...]
+        let rows = try rows(holds, in: Array(answers.prefix(readings.count)))
+        answers = answers.dropFirst(readings.count)
+        let times = try answers.popFirst()?.compactMap { try $0.optionalInteger(0) } ?? []
+        // A lane that is held is due when its claim is settled or ends.
+        let lane = try answers.popFirst()?.first { !held.contains(try $0.integer(1)) }
+        let nextDue = [chosen.nextLook, times.min(), try lane?.integer(0)].compactMap(\.self).min()
+        return OutboxClaim(
+            rows: rows, token: FencingToken(number: try answers.popFirst()?.first?.integer(0) ?? 0),
+            expiry: Timestamp(microsecondsSinceEpoch: expiry),
+            nextDue: nextDue.map { .microseconds(max(0, $0 - now)) })
+    }
+
+    private func rows(_ holds: [OutboxHolds.Hold], in answers: [[SQLRow]]) throws -> [OutboxRow] {
         var rows: [Int64: OutboxRow] = [:]
         rows.reserveCapacity(holds.count)
-        for condition in SQL.conditions("id", are: holds.map(\.id)) {
-            let found = try await tx.query(
-                "SELECT id, due, attempts, attributes, payload FROM \(raw: tables.outbox) WHERE \(condition)"
+        for row in answers.joined() {
+            let id = try row.integer(0)
+            let attributes = try StoredAttributes.decode(try row.text(3), of: "row \(id) of '\(tables.outbox)'")
+            rows[id] = OutboxRow(
+                id: OutboxRow.ID(number: id), envelope: Envelope(attributes, payload: try row.bytes(4)),
+                attempts: Int(try row.integer(2)), due: Timestamp(microsecondsSinceEpoch: try row.integer(1))
             )
-            for row in found {
-                let id = try row.integer(0)
-                let attributes = try StoredAttributes.decode(try row.text(3), of: "row \(id) of '\(tables.outbox)'")
-                rows[id] = OutboxRow(
-                    id: OutboxRow.ID(number: id), envelope: Envelope(attributes, payload: try row.bytes(4)),
-                    attempts: Int(try row.integer(2)), due: Timestamp(microsecondsSinceEpoch: try row.integer(1))
-                )
-            }
         }
         return holds.compactMap { rows[$0.id] }
     }
 
-    private func record(
-        _ holds: [OutboxHolds.Hold], now: Int64, expiry: Int64, in tx: Transaction
-    ) async throws -> FencingToken {
-        // A poll that finds nothing writes nothing; no claim has this token.
-        guard !holds.isEmpty else { return FencingToken(number: 0) }
-        let rows = try await tx.query(
-            """
-            INSERT INTO \(raw: tables.outboxClaims) (made_at, expiry, held)
-            VALUES (\(now), \(expiry), \(OutboxHolds(holds).bytes)) RETURNING token
-            """)
-        return FencingToken(number: try rows.first?.integer(0) ?? 0)
-    }
-
-    private func nextDue(held: Held, in tx: Transaction) async throws -> Int64? {
-        let times = try await tx.query(
+    /// Asks when the next row or claim is due, and then for the lanes that are due first.
+    private func nextDue(_ held: Held) -> [SQL] {
+        [
             """
             SELECT MIN(expiry) FROM \(raw: tables.outboxClaims)
             UNION ALL SELECT MIN(due) FROM \(raw: tables.outboxScheduled)
             UNION ALL SELECT MIN(retry_at) FROM \(raw: tables.outbox) WHERE state = 1
-            """
-        ).compactMap { try $0.optionalInteger(0) }
-        // A lane that is held is due when its claim is settled or ends.
-        let lane = try await tx.query(
-            "SELECT due, lane FROM \(raw: tables.outboxLanes) ORDER BY due, lane LIMIT \(held.lanes.count + 1)"
-        ).first { !held.contains(try $0.integer(1)) }
-        return try (times + (lane.map { [try $0.integer(0)] } ?? [])).min()
+            """,
+            "SELECT due, lane FROM \(raw: tables.outboxLanes) ORDER BY due, lane LIMIT \(held.lanes.count + 1)",
+        ]
     }
 }

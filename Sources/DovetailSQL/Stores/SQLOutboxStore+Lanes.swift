@@ -27,8 +27,11 @@ extension SQLOutboxStore {
     }
 
     func anyLaneHasEntry(in tx: Transaction) async throws -> Bool {
-        try await !tx.query("SELECT 1 FROM \(raw: tables.outboxLanes) LIMIT 1").isEmpty
+        try await !tx.query(anyLane).isEmpty
     }
+
+    /// Finds a row if any lane has an entry.
+    var anyLane: SQL { "SELECT 1 FROM \(raw: tables.outboxLanes) LIMIT 1" }
 
     func moveBehindLanes(_ holds: [OutboxHolds.Hold], in tx: Transaction) async throws {
         for condition in SQL.conditions("id", are: holds.map(\.id)) {

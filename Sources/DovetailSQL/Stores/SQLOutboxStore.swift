@@ -59,11 +59,8 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
                 row += 1
             } else {
                 let end = envelopes[row...].firstIndex { $0.attributes.notBefore != nil } ?? envelopes.count
-                if let log = database.core.settings.outboxLog {
-                    for envelope in envelopes[row..<end] {
-                        let content = LoggedEnvelope.encode(envelope)
-                        try tx.send("SELECT pg_logical_emit_message(true, \(log), CAST(\(content) AS BYTEA))")
-                    }
+                if let elsewhere = database.core.settings.outboxElsewhere {
+                    for statement in try envelopes[row..<end].flatMap(elsewhere.statements) { try tx.send(statement) }
                     row = end
                     continue
                 }

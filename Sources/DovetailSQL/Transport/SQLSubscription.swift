@@ -248,7 +248,7 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
         }
         return Delivery(
             id: Delivery.ID(number: number), content: content, topic: Topic(row.topic), position: String(row.message),
-            attempt: Int(clamping: row.attempts) + 1
+            attempt: min(Int(clamping: row.attempts), .max - 1) + 1
         )
     }
 

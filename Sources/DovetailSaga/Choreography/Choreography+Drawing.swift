@@ -22,11 +22,12 @@ extension Choreography {
                 case .deadline: ("{{", "}}")
                 case .observer: ("[/", "/]")
                 }
-            lines.append("    \(node.id)\(open)\"\(DiagramText.mermaid(node.lines, break: "<br/>"))\"\(close)")
+            let text = node.lines.map { DiagramText.mermaid($0) }.joined(separator: "<br/>")
+            lines.append("    \(node.id)\(open)\"\(text)\"\(close)")
         }
         for edge in graph.edges {
             let arrow = edge.isFailure ? "-.->" : "-->"
-            let label = edge.label.map { "|\"\(DiagramText.mermaid([$0], break: " "))\"|" } ?? ""
+            let label = edge.label.map { "|\"\(DiagramText.mermaid($0))\"|" } ?? ""
             lines.append("    \(edge.from) \(arrow)\(label) \(edge.to)")
         }
         return lines.joined(separator: "\n") + "\n"
@@ -37,7 +38,7 @@ extension Choreography {
     /// - Returns: The text of the diagram.
     public func dot() -> String {
         var lines = [
-            "digraph \(DiagramText.dot([name])) {",
+            "digraph \(DiagramText.dot(name)) {",
             "    rankdir=LR;",
             "    node [shape=box, style=rounded, fontname=\"sans-serif\"];",
             "    edge [fontname=\"sans-serif\"];",
@@ -54,7 +55,7 @@ extension Choreography {
             lines.append("    \(node.id) [label=\(DiagramText.dot(node.lines))\(shape)];")
         }
         for edge in graph.edges {
-            var attributes = edge.label.map { ["label=\(DiagramText.dot([$0]))"] } ?? []
+            var attributes = edge.label.map { ["label=\(DiagramText.dot($0))"] } ?? []
             if edge.isFailure { attributes.append("style=dashed") }
             let list = attributes.isEmpty ? "" : " [\(attributes.joined(separator: ", "))]"
             lines.append("    \(edge.from) -> \(edge.to)\(list);")

@@ -127,19 +127,19 @@ public struct SagaDiagram: Sendable {
         let undo = undoEdges(names)
         var lines = ["stateDiagram-v2"]
         for leaf in outline.leaves {
-            lines.append("    state \"\(Mermaid.text(label(leaf)))\" as \(names[leaf.name] ?? "")")
+            lines.append("    state \"\(DiagramText.mermaid(label(leaf)))\" as \(names[leaf.name] ?? "")")
         }
         for (place, stage) in outline.stages.enumerated() where stage.leaves.count > 1 {
             lines += ["    state fork\(place + 1) <<fork>>", "    state join\(place + 1) <<join>>"]
         }
         for leaf in outline.leaves where leaf.hasUndo {
-            lines.append("    state \"undo \(Mermaid.text(leaf.name))\" as u\(names[leaf.name] ?? "")")
+            lines.append("    state \"undo \(DiagramText.mermaid(leaf.name))\" as u\(names[leaf.name] ?? "")")
         }
         if !undo.isEmpty { lines.append("    state \"compensated\" as undone") }
         for edge in forwardEdges(names) + undo {
             let from = edge.from == "start" ? "[*]" : edge.from
             let to = edge.to == "end" ? "[*]" : edge.to
-            let label = edge.label.isEmpty ? "" : ": \(Mermaid.text(edge.label))"
+            let label = edge.label.isEmpty ? "" : ": \(DiagramText.mermaid(edge.label))"
             lines.append("    \(from) --> \(to)\(label)")
         }
         if !undo.isEmpty { lines.append("    undone --> [*]") }
@@ -153,13 +153,13 @@ public struct SagaDiagram: Sendable {
         let names = names
         let undo = undoEdges(names)
         var lines = [
-            "digraph \(Self.quoted(outline.name)) {", "    rankdir=LR;", "    node [shape=box, style=rounded];",
+            "digraph \(DiagramText.dot(outline.name)) {", "    rankdir=LR;", "    node [shape=box, style=rounded];",
             "    start [shape=point];", "    end [shape=doublecircle, label=\"\", width=0.15];",
         ]
         for leaf in outline.leaves {
             let shape =
                 leaf.role == .pivot ? ", shape=octagon, style=bold" : leaf.role == .retriable ? ", style=filled" : ""
-            lines.append("    \(names[leaf.name] ?? "") [label=\(Self.quoted(label(leaf)))\(shape)];")
+            lines.append("    \(names[leaf.name] ?? "") [label=\(DiagramText.dot(label(leaf)))\(shape)];")
         }
         for (place, stage) in outline.stages.enumerated() where stage.leaves.count > 1 {
             for bar in ["fork", "join"] {
@@ -169,29 +169,18 @@ public struct SagaDiagram: Sendable {
         }
         for leaf in outline.leaves where leaf.hasUndo {
             lines.append(
-                "    u\(names[leaf.name] ?? "") [label=\(Self.quoted("undo \(leaf.name)")), style=\"rounded,dashed\"];")
+                "    u\(names[leaf.name] ?? "") [label=\(DiagramText.dot("undo \(leaf.name)")), style=\"rounded,dashed\"];"
+            )
         }
         if !undo.isEmpty { lines.append("    undone [label=\"compensated\", shape=ellipse];") }
         for edge in forwardEdges(names) + undo {
             var attributes: [String] = []
-            if !edge.label.isEmpty { attributes.append("label=\(Self.quoted(edge.label))") }
+            if !edge.label.isEmpty { attributes.append("label=\(DiagramText.dot(edge.label))") }
             if edge.isUndo { attributes.append("style=dashed") }
             let suffix = attributes.isEmpty ? "" : " [\(attributes.joined(separator: ", "))]"
             lines.append("    \(edge.from) -> \(edge.to)\(suffix);")
         }
         return lines.joined(separator: "\n") + "\n}\n"
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for character in text {
-            switch character {
-            case "\"", "\\": result += "\\\(character)"
-            case "\n", "\r", "\r\n": result += " "
-            default: result.append(character)
-            }
-        }
-        return result + "\""
     }
 }
 

@@ -86,8 +86,8 @@ public struct SagaHistory: Sendable, Hashable {
     public func mermaid() -> String {
         var steps: [String] = []
         for step in records.compactMap(\.step) where !steps.contains(step) { steps.append(step) }
-        var lines = ["sequenceDiagram", "    participant saga as \(Mermaid.text(name ?? id.rawValue))"]
-        lines += steps.enumerated().map { "    participant s\($0.offset + 1) as \(Mermaid.text($0.element))" }
+        var lines = ["sequenceDiagram", "    participant saga as \(DiagramText.mermaid(name ?? id.rawValue))"]
+        lines += steps.enumerated().map { "    participant s\($0.offset + 1) as \(DiagramText.mermaid($0.element))" }
         for record in records {
             let step = record.step.flatMap { steps.firstIndex(of: $0) }.map { "s\($0 + 1)" }
             lines.append("    " + Self.line(record, step))
@@ -98,7 +98,7 @@ public struct SagaHistory: Sendable, Hashable {
     private static func line(_ record: SagaRecord, _ step: String?) -> String {
         let detail = record.detail.map { ": \($0)" } ?? ""
         let attempt = record.attempt.flatMap { $0 > 1 ? " (attempt \($0))" : nil } ?? ""
-        let text = Mermaid.text("\(record.kind)\(attempt)\(detail)")
+        let text = DiagramText.mermaid("\(record.kind)\(attempt)\(detail)", atMost: 160)
         guard let step else { return "Note over saga: \(text)" }
         switch record.kind {
         case .stepStarted, .undoStarted, .asked, .waiting, .sleeping: return "saga->>\(step): \(text)"
@@ -106,25 +106,5 @@ public struct SagaHistory: Sendable, Hashable {
         case .stepFailed, .stepRefused, .undoFailed, .waitedInVain: return "\(step)--xsaga: \(text)"
         default: return "Note over saga,\(step): \(text)"
         }
-    }
-}
-
-/// Text in diagrams of Mermaid.
-enum Mermaid {
-    /// Without what Mermaid takes for its own.
-    static func text(_ text: String) -> String {
-        var result = ""
-        for character in text.unicodeScalars.prefix(160) {
-            switch character {
-            case "#": result += "#35;"
-            case ";": result += "#59;"
-            case "\"": result += "#quot;"
-            case "<": result += "#lt;"
-            case ">": result += "#gt;"
-            case "\n", "\r", "\t": result += " "
-            default: result.unicodeScalars.append(character)
-            }
-        }
-        return text.unicodeScalars.count > 160 ? result + "..." : result
     }
 }

@@ -141,14 +141,7 @@ private struct PlanBuilder<State: Codable & Sendable> {
         case .sleep: kind = .sleep
         case .wait(let wait):
             (kind, message) = (.wait, wait.source.type.rawValue)
-            if wait.limit != nil {
-                timeout =
-                    switch wait.timeout.base {
-                    case .compensate: .compensate
-                    case .goOn: .goOn
-                    case .park: .park
-                    }
-            }
+            timeout = wait.limit.map { _ in wait.timeout }
         }
         return SagaOutline.Leaf(
             name: leaf.name, role: leaf.role, kind: kind, hasUndo: leaf.undo != nil, guards: guards, timeout: timeout,

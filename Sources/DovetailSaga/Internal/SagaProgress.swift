@@ -51,6 +51,21 @@ struct SagaProgress: Codable, Sendable, Equatable {
         self.conversation = conversation
     }
 
+    /// Reads what is stored.
+    ///
+    /// - Throws: ``SagaError`` with the code `undecodableState`; also if it counts further than anybody can, since going on
+    ///   from there would not end well.
+    static func decode(_ bytes: Bytes) throws -> SagaProgress {
+        let progress = try SagaJSON.decode(SagaProgress.self, from: bytes, what: "the progress of a saga")
+        var counts = progress.steps.flatMap { [$0.attempt, $0.order ?? 0] }
+        counts += progress.rounds.values
+        counts += [progress.completions, progress.takeovers ?? 0]
+        guard counts.allSatisfy({ 0...Int(Int32.max) ~= $0 }) else {
+            throw SagaError(.undecodableState, "The progress of a saga has counts that are out of range.")
+        }
+        return progress
+    }
+
     subscript(name: String) -> StepProgress? {
         get { steps.last { $0.name == name } }
         set {

@@ -42,8 +42,13 @@ extension SagaWorkshop {
         case unseen(SagaMessages)
     }
 
+    /// Writes a turn.
+    ///
+    /// A save goes by its claim and its counts, and who sends and who waits hold a lock, so nothing more has to keep engines apart: sagas
+    /// that have nothing to do with each other are not run again because their rows are neighbours.
     private func write(_ turn: Turn) async throws -> Written {
-        try await database.withTransaction { tx in
+        // All that may wait for something else is done already.
+        try await database.withGroupedTransaction(isolation: .readCommitted) { tx in
             let store = database.sagaStore
             switch try await store.save(turn.change, in: tx) {
             case .saved(let signals):
@@ -92,7 +97,7 @@ extension SagaWorkshop {
     func takeUp(_ row: SagaRow, clock: StoreClock) async throws -> HeldSaga? {
         let progress: SagaProgress
         do {
-            progress = try SagaJSON.decode(SagaProgress.self, from: row.progress, what: "the progress of a saga")
+            progress = try SagaProgress.decode(row.progress)
         } catch {
             try await park(row, nil, "Its progress cannot be read: \(error.message(runtime))", clock: clock)
             return nil
@@ -161,7 +166,9 @@ extension SagaWorkshop {
         // Orders have been heard; other messages stay for the day it can be run.
         let orders = messages.messages.filter { $0.wait.type == SagaOrder.type }.map(\.number)
         let change = SagaChange(row: row, records: [record], taken: orders)
-        let saved = try await database.withTransaction { tx in try await database.sagaStore.save(change, in: tx) }
+        let saved = try await database.withTransaction(isolation: .readCommitted) { tx in
+            try await database.sagaStore.save(change, in: tx)
+        }
         guard case .saved = saved, let instrument = runtime.instrument else { return }
         instrument.record(SagaRecorded(saga: row.name, record: record))
         instrument.record(SagaParked(saga: row.name, id: row.id, step: record.step, reason: reason))
@@ -171,6 +178,6 @@ extension SagaWorkshop {
 extension Error {
     /// The text for a person, redacted.
     fileprivate func message(_ runtime: Runtime) -> String {
-        runtime.redacted((self as? SagaError)?.description ?? String(describing: self), of: nil)
+        FailureDetail(self, of: nil, runtime: runtime).message
     }
 }

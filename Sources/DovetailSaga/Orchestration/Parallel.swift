@@ -17,7 +17,8 @@ public struct Parallel<State: Codable & Sendable>: Sendable {
 
     /// Puts steps side by side.
     ///
-    /// - Parameter steps: The steps; the pivot is none of them. Of a ``When`` in here, each step runs for itself.
+    /// - Parameter steps: The steps; the pivot is none of them. Of a ``When`` or ``Nested`` in here, each step runs for
+    ///   itself.
     public init(@StepsBuilder<State> steps: () -> [Step<State>]) {
         step = Step(.parallel(steps()))
     }

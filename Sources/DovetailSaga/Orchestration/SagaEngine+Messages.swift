@@ -50,7 +50,7 @@ extension SagaEngine {
     private func receive(_ messages: [SagaMessage], _ incoming: IncomingMessage, isReply: Bool) async throws {
         let attributes = incoming.envelope.attributes
         let scope = IdempotencyScope(incoming.context.consumer)
-        let isNew = try await database.withTransaction { tx in
+        let isNew = try await database.withGroupedTransaction { tx in
             let isNew = try await database.idempotencyStore.record(
                 [IdempotencyKey(of: attributes)], in: scope, retention: settings.deduplicationRetention, in: tx)
             guard isNew == [true] else { return false }

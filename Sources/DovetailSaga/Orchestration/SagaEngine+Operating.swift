@@ -86,7 +86,7 @@ extension SagaEngine: HealthReporting {
     /// - Throws: ``SagaError`` with ``SagaError/Code/pastPivot`` if it only goes forward, ``SagaError/Code/alreadyEnded`` or
     ///   ``SagaError/Code/unknownInstance``; `DatabaseError`.
     public func cancel(_ id: SagaID, by author: String, why reason: String) async throws {
-        try await order(SagaOrder(verb: .cancel, author: author, reason: reason), of: id)
+        try await order(.cancel, by: author, why: reason, of: id)
     }
 
     /// Cancels a saga if and when the transaction commits.
@@ -98,7 +98,7 @@ extension SagaEngine: HealthReporting {
     ///   - tx: The transaction.
     /// - Throws: What ``cancel(_:by:why:)`` throws.
     public func cancel(_ id: SagaID, by author: String, why reason: String, in tx: DB.Transaction) async throws {
-        try await order(SagaOrder(verb: .cancel, author: author, reason: reason), of: id, in: tx)
+        try await order(.cancel, by: author, why: reason, of: id, in: tx)
     }
 
     /// Has a parked saga try again what it gave up, with all its attempts.
@@ -110,7 +110,7 @@ extension SagaEngine: HealthReporting {
     /// - Throws: ``SagaError`` with ``SagaError/Code/notParked``, ``SagaError/Code/alreadyEnded`` or
     ///   ``SagaError/Code/unknownInstance``; `DatabaseError`.
     public func retry(_ id: SagaID, by author: String, why reason: String) async throws {
-        try await order(SagaOrder(verb: .retry, author: author, reason: reason), of: id)
+        try await order(.retry, by: author, why: reason, of: id)
     }
 
     /// Has a parked saga go on as if a step were done, or undone where it undoes.
@@ -125,7 +125,7 @@ extension SagaEngine: HealthReporting {
     /// - Throws: ``SagaError`` with ``SagaError/Code/notParked``, ``SagaError/Code/cannotResume``,
     ///   ``SagaError/Code/alreadyEnded`` or ``SagaError/Code/unknownInstance``; `DatabaseError`.
     public func skip(_ step: String? = nil, of id: SagaID, by author: String, why reason: String) async throws {
-        try await order(SagaOrder(verb: .skip, step: step, author: author, reason: reason), of: id)
+        try await order(.skip, at: step, by: author, why: reason, of: id)
     }
 
     /// Has a parked saga go forward from a step, which is done again with all after it.
@@ -138,7 +138,7 @@ extension SagaEngine: HealthReporting {
     /// - Throws: ``SagaError`` with ``SagaError/Code/notParked``, ``SagaError/Code/cannotResume``,
     ///   ``SagaError/Code/alreadyEnded`` or ``SagaError/Code/unknownInstance``; `DatabaseError`.
     public func resume(_ id: SagaID, from step: String, by author: String, why reason: String) async throws {
-        try await order(SagaOrder(verb: .resume, step: step, author: author, reason: reason), of: id)
+        try await order(.resume, at: step, by: author, why: reason, of: id)
     }
 
     /// Turns a saga round that undoes what was done, or has one go on past the step at which it is parked.
@@ -152,17 +152,27 @@ extension SagaEngine: HealthReporting {
     /// - Throws: ``SagaError`` with ``SagaError/Code/notParked`` if it goes forward anyway, ``SagaError/Code/cannotResume``,
     ///   ``SagaError/Code/alreadyEnded`` or ``SagaError/Code/unknownInstance``; `DatabaseError`.
     public func forceForward(_ id: SagaID, by author: String, why reason: String) async throws {
-        try await order(SagaOrder(verb: .forceForward, author: author, reason: reason), of: id)
+        try await order(.forceForward, by: author, why: reason, of: id)
     }
 
-    private func order(_ order: SagaOrder, of id: SagaID) async throws {
-        try await database.withTransaction { tx in try await self.order(order, of: id, in: tx) }
+    private func order(
+        _ verb: SagaOrder.Verb, at step: String? = nil, by author: String, why reason: String, of id: SagaID
+    ) async throws {
+        try await database.withTransaction { tx in
+            try await order(verb, at: step, by: author, why: reason, of: id, in: tx)
+        }
     }
 
     /// Leaves an order for whoever runs the saga, if it can be carried out as the saga stands.
     ///
     /// The saga is written by its owner only, who sees the order before it commits anything else.
-    private func order(_ order: SagaOrder, of id: SagaID, in tx: DB.Transaction) async throws {
+    private func order(
+        _ verb: SagaOrder.Verb, at step: String? = nil, by author: String, why reason: String, of id: SagaID,
+        in tx: DB.Transaction
+    ) async throws {
+        // What a history cannot keep would keep the saga from being written for ever.
+        let order = SagaOrder(
+            verb: verb, step: step, author: FailureDetail.storable(author), reason: FailureDetail.storable(reason))
         let store = database.sagaStore
         guard let row = try await store.load(id, in: tx) else {
             throw SagaError(.unknownInstance, "There is no saga '\(id)'. It may have been forgotten after its end.")
@@ -179,7 +189,7 @@ extension SagaEngine: HealthReporting {
     private func check(_ order: SagaOrder, on row: SagaRow) throws {
         // A saga that this engine cannot run is only ever tried again.
         guard let definition = catalogue.definition(row.name, row.version) ?? catalogue.latest(row.name),
-            let progress = try? SagaJSON.decode(SagaProgress.self, from: row.progress, what: "a progress"),
+            let progress = try? SagaProgress.decode(row.progress),
             let state = try? definition.decode(row.state)
         else { return }
         var machine = SagaMachine(

@@ -138,7 +138,8 @@ public final class SagaEngine<DB: SagaDatabase & OutboxDatabase & IdempotencyDat
     public func start<S: Saga>(
         _ saga: S.Type, id: SagaID, state: S.State, businessKey: String? = nil
     ) async throws -> SagaStart {
-        try await database.withTransaction { tx in
+        // Of two who start the same saga one waits for the other, so none has to be run again.
+        try await database.withTransaction(isolation: .readCommitted) { tx in
             try await start(saga, id: id, state: state, businessKey: businessKey, in: tx)
         }
     }

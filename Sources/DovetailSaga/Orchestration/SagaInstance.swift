@@ -57,7 +57,7 @@ public struct SagaInstance: Sendable {
     init(_ row: SagaRow) {
         self.row = row
         // What cannot be read is parked, and shown without its steps.
-        let progress = try? SagaJSON.decode(SagaProgress.self, from: row.progress, what: "the progress of a saga")
+        let progress = try? SagaProgress.decode(row.progress)
         isPastPivot = progress?.isPastPivot ?? false
         steps =
             progress?.steps.map {

@@ -29,6 +29,12 @@ public enum StepsBuilder<State: Codable & Sendable> {
     /// - Returns: A list of it.
     public static func buildExpression(_ condition: When<State>) -> [Step<State>] { [condition.step] }
 
+    /// Takes the steps of a saga that is a part of this one.
+    ///
+    /// - Parameter nested: The inner saga.
+    /// - Returns: Its steps.
+    public static func buildExpression(_ nested: Nested<State>) -> [Step<State>] { nested.steps }
+
     /// Takes a wait for a message.
     ///
     /// - Parameter wait: The wait.

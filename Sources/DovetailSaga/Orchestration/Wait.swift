@@ -16,17 +16,16 @@ public import DovetailCore
 public struct Wait<State: Codable & Sendable>: Sendable {
     /// What becomes of a saga that waited in vain.
     public struct Timeout: Sendable, Hashable {
-        enum Base: Sendable { case compensate, goOn, park }
-        let base: Base
+        let verdict: SagaOutline.TimeoutVerdict
 
         /// What was done is undone; not possible after the pivot.
-        public static var compensate: Timeout { Timeout(base: .compensate) }
+        public static var compensate: Timeout { Timeout(verdict: .compensate) }
 
         /// It goes on with the next step.
-        public static var goOn: Timeout { Timeout(base: .goOn) }
+        public static var goOn: Timeout { Timeout(verdict: .goOn) }
 
         /// It is parked for a person.
-        public static var park: Timeout { Timeout(base: .park) }
+        public static var park: Timeout { Timeout(verdict: .park) }
     }
 
     let step: Step<State>
@@ -85,25 +84,27 @@ struct WaitBody<State: Codable & Sendable>: Sendable {
     let source: MessageSourceOfWait
     let key: @Sendable (State, SagaID) -> String
     let limit: Duration?
-    let timeout: Wait<State>.Timeout
+    let timeout: SagaOutline.TimeoutVerdict
     /// Takes the message as it is kept.
     let accept: @Sendable (Bytes) throws -> StepResult<State>
+}
 
+extension WaitBody {
     init<M: Message>(
         _ message: M.Type, from topic: Topic?, by key: @escaping @Sendable (M) -> String,
         matching: (@Sendable (State) -> String)?, within limit: Duration?, otherwise timeout: Wait<State>.Timeout,
         accept: @escaping @Sendable (M) throws -> StepResult<State>
     ) {
-        source = MessageSourceOfWait(type: M.type, version: M.version, topic: topic ?? M.topic) { incoming in
+        let source = MessageSourceOfWait(type: M.type, version: M.version, topic: topic ?? M.topic) { incoming in
             let message = try await incoming.decode(M.self)
             return (try SagaJSON.encode(message, what: "a message of type '\(M.type)'"), key(message))
         }
-        self.key = { state, id in matching?(state) ?? id.rawValue }
-        self.limit = limit
-        self.timeout = timeout
-        self.accept = { bytes in
-            try accept(try SagaJSON.decode(M.self, from: bytes, what: "a message of type '\(M.type)'"))
-        }
+        self.init(
+            source: source, key: { state, id in matching?(state) ?? id.rawValue }, limit: limit,
+            timeout: timeout.verdict,
+            accept: { bytes in
+                try accept(try SagaJSON.decode(M.self, from: bytes, what: "a message of type '\(M.type)'"))
+            })
     }
 }
 

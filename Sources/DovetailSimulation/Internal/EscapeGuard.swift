@@ -43,11 +43,18 @@ final class EscapeGuard: EffectFence {
         throw error(for: [name])
     }
 
+    /// Notes that something was used that the simulation does not own, as long as it runs.
+    func note(_ what: StaticString) {
+        let name = "\(what)"
+        escapes.withLock { if isRunning, !$0.contains(name) { $0.append(name) } }
+    }
+
     func error(for effects: [String], cause: (any Error)? = nil) -> SimulationError {
         SimulationError(
             .escapedWork,
-            "Work that the simulation does not run asked for: \(effects.joined(separator: ", ")). Start no unstructured "
-                + "tasks (`Task { }` and detached ones) in a service: use task groups, and call nothing from other threads.",
+            "What the simulation does not run asked for: \(effects.joined(separator: ", ")). Start no unstructured tasks "
+                + "(`Task { }` and detached ones) in a service: use task groups. Take time and chance from the runtime, and wait "
+                + "for no other thread.",
             seed: seed,
             cause: cause
         )

@@ -31,17 +31,29 @@ final class Incarnation: EffectFence {
 
     func check(_ effect: StaticString) throws {
         try world.escapeGuard.check(effect)
-        try checkCrash(effect)
+        try checkFaults(effect)
     }
 
-    func checkCrash(_ effect: StaticString) throws {
-        if downtime == nil, let downtime = world.chance.crash(of: service, at: effect) {
+    func checkFaults(_ effect: StaticString) throws {
+        if downtime == nil, let downtime = world.injector.crash(of: service, at: effect) {
             crash(downtime: downtime, before: "\(effect)")
         }
         guard downtime == nil else {
             throw SimulatedCrash(service: service, incarnation: number, effect: "\(effect)")
         }
+        try world.injector.check(effect, of: service)
     }
+
+    func checkAnswer(_ effect: StaticString) throws {
+        if downtime == nil { try world.injector.checkAnswer(effect, of: service) }
+    }
+
+    func holdUp(_ effect: StaticString) async throws {
+        guard let delay = world.injector.delay(of: effect, of: service) else { return }
+        try await world.time.sleep(for: delay)
+    }
+
+    var party: String { service }
 
     func crash(downtime: Duration?, before effect: String? = nil) {
         let waiters = monitor.withLock { state -> Wakeup? in
@@ -69,6 +81,16 @@ final class SharedFence: EffectFence {
 
     func check(_ effect: StaticString) throws {
         try escapeGuard.check(effect)
-        try Incarnation.current?.checkCrash(effect)
+        try Incarnation.current?.checkFaults(effect)
     }
+
+    func checkAnswer(_ effect: StaticString) throws {
+        try Incarnation.current?.checkAnswer(effect)
+    }
+
+    func holdUp(_ effect: StaticString) async throws {
+        try await Incarnation.current?.holdUp(effect)
+    }
+
+    var party: String { Incarnation.current?.service ?? "test" }
 }

@@ -126,7 +126,7 @@ final class NodeRunner: Sendable {
             await withTaskGroup(of: Result<Void, any Error>?.self) { group in
                 group.addTask {
                     do {
-                        let node = Node(incarnation: incarnation, databases: self.world.databases, bus: self.world.bus)
+                        let node = Node(incarnation: incarnation, world: self.world)
                         let service = try self.factory(node)
                         return .success(try await AbortSwitch.$current.withValue(abort) { try await service.run() })
                     } catch {
@@ -168,7 +168,7 @@ struct NodeSurroundings: Sendable {
     let databases: Databases
     let time: VirtualTime
     let escapeGuard: EscapeGuard
-    let chance: CrashChance
+    let injector: FaultInjector
     let runtime: Runtime
     let seed: UInt64
 

@@ -69,6 +69,14 @@ public enum DatabaseCheck: String, CaseIterable, Sendable, CustomTestStringConve
     /// Serializable writers that check nothing never overwrite each other either.
     case serializableUpdatesAreNotLost
 
+    // MARK: Sharing a commit
+
+    /// Of transactions that share a commit, those whose bodies threw have left nothing, and the others are there.
+    case groupedRollBackAlone
+
+    /// What a transaction that shares a commit wrote is there when its call returns, and its actions run then.
+    case groupedCommitsBeforeItReturns
+
     // MARK: Cancellation
 
     /// A task that is cancelled already does not begin.
@@ -122,6 +130,8 @@ public enum DatabaseCheck: String, CaseIterable, Sendable, CustomTestStringConve
             case .concurrentTransactionsCommit: try await probe.concurrentTransactionsCommit()
             case .checkedUpdatesAreNotLost: try await probe.checkedUpdatesAreNotLost()
             case .serializableUpdatesAreNotLost: try await probe.serializableUpdatesAreNotLost()
+            case .groupedRollBackAlone: try await probe.groupedRollBackAlone()
+            case .groupedCommitsBeforeItReturns: try await probe.groupedCommitsBeforeItReturns()
             case .cancelledDoesNotBegin: try await probe.cancelledDoesNotBegin()
             case .cancelledWaitLeavesNothing: try await probe.cancelledWaitLeavesNothing()
             }

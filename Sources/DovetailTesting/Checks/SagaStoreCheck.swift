@@ -91,6 +91,9 @@ public enum SagaStoreCheck: String, CaseIterable, Sendable, CustomTestStringConv
     /// A sweep forgets sagas that ended long enough ago and nothing else, no more at a time than asked for.
     case sweepIsBounded
 
+    /// A saga that was forgotten is not brought back, neither by a save of one who had it in hand nor by a message.
+    case forgottenStaysForgotten
+
     /// The statistics count what has not ended and what is parked, and say how long the oldest has been due.
     case statisticsCount
 
@@ -147,6 +150,7 @@ public enum SagaStoreCheck: String, CaseIterable, Sendable, CustomTestStringConv
             case .historyIsKept: try await probe.historyIsKept()
             case .sagasAreFound: try await probe.sagasAreFound()
             case .sweepIsBounded: try await probe.sweepIsBounded()
+            case .forgottenStaysForgotten: try await probe.forgottenStaysForgotten()
             case .statisticsCount: try await probe.statisticsCount()
             }
         }

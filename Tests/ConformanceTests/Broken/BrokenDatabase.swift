@@ -13,7 +13,7 @@ struct BrokenDatabase: TableDatabase, OutboxDatabase, IdempotencyDatabase, DeadL
         case losesCommits, commitsOnError, leaksWrites, readsLatestCommit, misnamesNesting, writesAfterEnd,
             takesForeigners
         case letsReadersWrite, queuesReaders, actsBeforeCommit, forgetsActions, actsAfterRollBack, losesOverlapping
-        case ignoresIsolation, runsWhenCancelled, writesOnWhenCancelled
+        case ignoresIsolation, runsWhenCancelled, writesOnWhenCancelled, commitsGroupedFailures, losesGroupedCommits
         // Of its tables.
         case truncatesRows, freezesVersions, ignoresExpectedVersion, checksVersionEarly, deletesNothing, sharesTables
         case foldsKeys, sortsFolded, takesPrefixAsPattern, repeatsLastOfPage, scansCommitted
@@ -84,6 +84,27 @@ struct BrokenDatabase: TableDatabase, OutboxDatabase, IdempotencyDatabase, DeadL
         guard let result else { throw Undo() }
         if defect == .actsAfterRollBack { for action in actions { action() } }
         return result
+    }
+
+    func withGroupedTransaction<Result>(
+        isolation: IsolationLevel?, _ body: (BrokenTransaction) async throws -> Result
+    ) async throws -> Result {
+        guard defect == .commitsGroupedFailures || defect == .losesGroupedCommits else {
+            return try await withTransaction(isolation: isolation, body)
+        }
+        var outcome: Swift.Result<Result, any Error> = .failure(Undo())
+        do {
+            try await inner.withTransaction { tx in
+                do {
+                    outcome = .success(try await body(BrokenTransaction(tx, defect: defect)))
+                } catch {
+                    outcome = .failure(error)
+                }
+                if defect == .losesGroupedCommits { throw Undo() }
+            }
+        } catch is Undo {
+        }
+        return try outcome.get()
     }
 
     func withReadTransaction<Result>(_ body: (BrokenTransaction) async throws -> Result) async throws -> Result {

@@ -41,7 +41,8 @@ struct BrokenSagaStore: SagaStore {
         case exceedsLimit, claimsEarly, claimsWaiting, claimsTwice, neverExpires, forgetsClaims, renewsNothing
         case losesStep, ignoresEpoch, savesUnseen, refusesRepeats, claimsEnded
         case reachesOneOnly, dropsEarly, keepsClosed, reversesMessages, takesNothing, dropsTargeted
-        case forgetsHistory, pagesWrong, ignoresStep, findsNewestFirst, sweepsEverything, sweepsOpen, countsAll
+        case forgetsHistory, pagesWrong, ignoresStep, findsNewestFirst, sweepsEverything, sweepsOpen, revivesForgotten,
+            countsAll
     }
 
     let database: BrokenSagaDatabase
@@ -101,6 +102,9 @@ struct BrokenSagaStore: SagaStore {
         case .claimsEnded: memory.rows.withLock { $0[change.row.id] = change.row }
         case .keepsClosed: change.closed = []
         case .takesNothing: change.taken = []
+        case .revivesForgotten where stored == nil:
+            _ = try await inner.insert(change, in: tx)
+            return .saved(signals: 0)
         case .refusesRepeats:
             if let stored, stored.records >= change.row.records, !change.records.isEmpty { return .unseenMessages }
         default: break

@@ -32,6 +32,11 @@ import Testing
         #expect(message.utf8.count == limit - 1)
     }
 
+    @Test("The character zero, which not every database keeps, is replaced and nothing else is")
+    func zero() {
+        #expect(FailureDetail(type: "E", message: "a\u{0}b\u{1}\u{0}").message == "a\u{FFFD}b\u{1}\u{FFFD}")
+    }
+
     @Test("The name of the type is bounded, too")
     func type() {
         #expect(FailureDetail(type: String(repeating: "é", count: 500), message: "").type.utf8.count == 200)

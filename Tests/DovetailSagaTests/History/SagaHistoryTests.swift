@@ -5,6 +5,7 @@ import DovetailOutbox
 import DovetailSaga
 import DovetailTesting
 import Foundation
+import SagaScenarios
 import Synchronization
 import Testing
 
@@ -122,6 +123,33 @@ struct SagaHistoryTests {
         for record in Self.history.records { #expect(page.contains("data-number=\"\(record.number)\"")) }
         #expect(page.contains("&lt;7&gt;") && !page.contains("<7>"))
         #expect(page.contains("gateway &quot;A&quot; &lt;down&gt;"))
+    }
+
+    @Test("Above its rows a timeline says what it is about, how it stands and why, and what became of each step")
+    func timelineSaysWhy() {
+        let page = Self.history.html()
+        #expect(page.contains("<h1>&lt;7&gt;</h1>"))
+        #expect(page.contains("<dt>Kind</dt> <dd>trip</dd>"))
+        let reason = "The step &#39;pay; #1&#39; refused: declined"
+        #expect(page.contains("<strong>Compensated: what was done is undone.</strong>\(reason)</p>"))
+        #expect(page.contains("<li class=\"back\">match <span>undone</span></li>"))
+        #expect(page.contains("<li class=\"bad\">pay; #1 <span>refused</span></li>"))
+        #expect(SagaHistory(id: "x", []).html().contains("Forgotten"))
+        #expect(Self.history.html(title: "Trip").contains("<h1>Trip</h1>"))
+    }
+
+    @Test("59: An error is in every export as it was, whatever it says")
+    func errorsAreExported() throws {
+        let text = "na\u{EF}ve \"quoted\" \\ <b>\u{1F600}</b>\u{1}; # %% | {}"
+        let record = SagaRecord(sagaID: "1", number: 1, time: Self.start, kind: .stepFailed, step: "a", detail: text)
+        let history = SagaHistory(id: "1", [record])
+        let object = try JSONSerialization.jsonObject(with: Data(history.jsonLines().utf8)) as? [String: Any]
+        #expect(object?["detail"] as? String == text)
+        #expect(
+            history.html().contains("na\u{EF}ve &quot;quoted&quot; \\ &lt;b&gt;\u{1F600}&lt;/b&gt;\u{FFFD}; # %% | {}"))
+        #expect(
+            history.mermaid().contains(
+                "na\u{EF}ve #34;quoted#34; #92; #60;b#62;\u{1F600}#60;/b#62; #59; #35; #37;#37; #124;"))
     }
 
     @Test("A line of JSON tells all of a record")

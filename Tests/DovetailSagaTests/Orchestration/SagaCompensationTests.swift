@@ -4,6 +4,7 @@ import DovetailCore
 import DovetailOutbox
 import DovetailSaga
 import DovetailTesting
+import SagaScenarios
 import Synchronization
 import Testing
 

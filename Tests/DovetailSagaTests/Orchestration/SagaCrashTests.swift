@@ -6,6 +6,7 @@ import DovetailOutbox
 import DovetailSaga
 import DovetailSimulation
 import DovetailTesting
+import SagaScenarios
 import Synchronization
 import Testing
 
@@ -21,32 +22,40 @@ enum CrashPoint: String, CaseIterable, Sendable {
     case afterCommit
 }
 
-/// Crashes the engine that makes a certain call.
+/// A call, counted from 0 over all engines, at which the engine that makes it ends.
+struct CrashPlace: Sendable, CustomStringConvertible {
+    let call: Int
+    let point: CrashPoint
+
+    var description: String { "\(point) at call \(call)" }
+}
+
+/// Crashes the engines that make certain calls.
 final class Crasher: Sendable {
     private let world: TestWorld
-    private let call: Int
-    private let point: CrashPoint
+    private let places: [CrashPlace]
     private let made = Mutex(0)
     private let crashed = Mutex(0)
 
-    init(_ world: TestWorld, at call: Int, _ point: CrashPoint) {
+    init(_ world: TestWorld, at places: [CrashPlace]) {
         self.world = world
-        self.call = call
-        self.point = point
+        self.places = places
     }
 
     var crashes: Int { crashed.withLock { $0 } }
+    /// How many calls were made.
+    var calls: Int { made.withLock { $0 } }
 
     func around<Result>(_ service: String, _ body: () throws -> Result) async throws -> Result {
         let number = made.withLock {
             $0 += 1
             return $0 - 1
         }
-        if number == call, point == .beforeCall { try await crash(service) }
-        if number == call + 1, point == .afterCommit { try await crash(service) }
+        let here = places.filter { $0.call == (($0.point == .afterCommit) ? number - 1 : number) }.map(\.point)
+        if here.contains(.beforeCall) || here.contains(.afterCommit) { try await crash(service) }
         let result = Swift.Result(catching: body)
-        if number == call, point == .afterEffect { try await crash(service) }
-        if number == call, point == .beforeCommit {
+        if here.contains(.afterEffect) { try await crash(service) }
+        if here.contains(.beforeCommit) {
             crashed.withLock { $0 += 1 }
             try world.crash(service, before: "commit a transaction", downtime: .seconds(5))
         }
@@ -82,107 +91,39 @@ struct SagaCrashTests {
             } compensate: {
                 try await undo($0, $1)
             }
-            .retrying(policy)
+            .retrying(policy).retryingCompensation(policy)
             Step("b", into: \.notes["b"]) {
                 try await work($0, $1)
             } compensate: {
                 try await undo($0, $1)
             }
-            .retrying(policy)
+            .retrying(policy).retryingCompensation(policy)
             Step(pivot: "p", into: \.notes["p"]) { try await work($0, $1) }.retrying(policy)
             Step(retriable: "c", into: \.notes["c"]) { try await work($0, $1) }.retrying(policy)
         }
     }
 
-    /// What may come of a step, with what the saga then must come to.
-    static let outcomes: [(step: String, answers: [Workers.Answer], ends: [SagaStatus])] =
-        [("a", [], [.completed])]
-        + ["a", "b", "p"].flatMap { step -> [(step: String, answers: [Workers.Answer], ends: [SagaStatus])] in
-            [
-                (step, [.refused], [.compensated]), (step, [.lost], [.completed]),
-                // A pivot that was done does not refuse afterwards: it knows its key.
-                (step, [step == "p" ? .failed : .lost, .refused], [.compensated]),
-                (step, [.failed, .lost, .failed], step == "p" ? [.parked] : [.compensated]),
-            ]
-        } + [
-            ("c", [.failed, .lost], [.completed]), ("c", [.failed, .failed, .failed], [.parked]),
-            ("c", [.refused], [.parked]),
-        ]
-
-    /// What must hold however a saga ended.
-    private func requireLegal(
-        _ workers: Workers, _ instance: SagaInstance, _ records: [SagaRecord], _ context: String
-    ) {
-        let steps = ["a", "b", "p", "c"]
-        switch instance.status {
-        case .completed:
-            #expect(workers.standing == Set(steps.map { "1/\($0)" }), "\(context)")
-        case .compensated:
-            #expect(workers.standing.isEmpty, "\(context)")
-            #expect(!workers.done.contains("1/c"), "\(context)")
-        case .parked:
-            #expect(workers.undone.isEmpty, "\(context)")
-            #expect(workers.standing.isSuperset(of: ["1/a", "1/b"]), "\(context)")
-        default: Issue.record("It stands as \(instance.status). \(context)")
-        }
-        // Once the first is undone, nothing is done any more, and what was done last is undone first.
-        let calls = workers.calls
-        if let turn = calls.firstIndex(where: { $0.hasPrefix("undo") }) {
-            #expect(calls[turn...].allSatisfy { $0.hasPrefix("undo") }, "\(context)")
-            let a = calls.firstIndex(of: "undo a") ?? .max
-            let b = calls.lastIndex(of: "undo b") ?? .min
-            #expect(b < a, "\(context)")
-        }
-        #expect(records.map(\.number) == Array(1...Int64(max(1, records.count))), "\(context)")
-        #expect(records.last?.kind.rawValue == instance.status.rawValue, "\(context)")
+    /// Runs a saga by two engines that end at certain calls, and requires that it comes to where it may.
+    ///
+    /// - Returns: How many calls were made, and how many crashes there were.
+    private func play(
+        _ outcome: StepOutcomes, seed: UInt64, crashing places: CrashPlace...
+    ) async throws -> (calls: Int, crashes: Int) {
+        let world = TestWorld(seed: seed)
+        let crasher = Crasher(world, at: places)
+        try await play(outcome, in: world, crasher, "\(places), seed \(seed)")
+        return (crasher.calls, crasher.crashes)
     }
 
-    @Test(
-        "1-9: Wherever an engine ends, and whatever a step does, the saga ends in a legal state", arguments: outcomes)
-    func everyCrashPoint(step: String, answers: [Workers.Answer], ends: [SagaStatus]) async throws {
-        var hits: Set<CrashPoint> = []
-        for point in CrashPoint.allCases {
-            for call in 0..<8 {
-                for seed in 0..<2 as Range<UInt64> {
-                    let world = TestWorld(seed: seed &+ UInt64(call) * 31)
-                    let workers = Workers()
-                    workers.script(step, answers: answers)
-                    let crasher = Crasher(world, at: call, point)
-                    for service in ["one", "two"] {
-                        world.add(service) { node in
-                            try Engine(
-                                Self.saga(workers, crasher, on: node.service), in: node.database("main"),
-                                settings: Self.settings)
-                        }
-                    }
-                    let desk = try Engine(Self.saga(workers, nil, on: ""), in: world.database)
-                    try await world.run {
-                        try await desk.start(Plain.self, id: "1", state: .init())
-                        try await world.untilQuiet()
-                        let instance = try #require(try await desk.instance("1"))
-                        let records = try await desk.history(of: "1").records
-                        let context = "\(point) at call \(call), seed \(seed): \(workers.calls)"
-                        #expect(ends.contains(instance.status), "\(context)")
-                        requireLegal(workers, instance, records, context)
-                    }
-                    if crasher.crashes > 0 { hits.insert(point) }
-                }
-            }
-        }
-        if answers.isEmpty { #expect(hits == Set(CrashPoint.allCases)) }
-    }
-
-    @Test(
-        "Whatever crashes when, sagas end in a legal state",
-        arguments: .simulated(seeds: 150, crashes: CrashPlan(atEffects: 0.08, most: 12)))
-    func randomCrashes(world: TestWorld) async throws {
+    private func play(
+        _ outcome: StepOutcomes, in world: TestWorld, _ crasher: Crasher? = nil, _ context: String = ""
+    ) async throws {
         let workers = Workers()
-        let outcome = Self.outcomes[Int(world.seed) % Self.outcomes.count]
-        workers.script(outcome.step, answers: outcome.answers)
+        outcome.script(workers)
         for service in ["one", "two"] {
             world.add(service) { node in
                 try Engine(
-                    Self.saga(workers, nil, on: node.service), in: node.database("main"), settings: Self.settings)
+                    Self.saga(workers, crasher, on: node.service), in: node.database("main"), settings: Self.settings)
             }
         }
         let desk = try Engine(Self.saga(workers, nil, on: ""), in: world.database)
@@ -190,15 +131,56 @@ struct SagaCrashTests {
             try await desk.start(Plain.self, id: "1", state: .init())
             try await world.untilQuiet()
             let instance = try #require(try await desk.instance("1"))
-            #expect(outcome.ends.contains(instance.status), "\(workers.calls)")
-            requireLegal(workers, instance, try await desk.history(of: "1").records, "\(workers.calls)")
+            let records = try await desk.history(of: "1").records
+            #expect(instance.status == outcome.ends, "\(context) \(workers.calls)")
+            #expect(illegalities(of: "1", workers, instance.status, records) == [], "\(context)")
         }
+    }
+
+    @Test(
+        "1-9: Wherever an engine ends, and whatever a step does, the saga ends in a legal state",
+        arguments: StepOutcomes.all)
+    func everyCrashPoint(outcome: StepOutcomes) async throws {
+        let calls = try await play(outcome, seed: 0).calls
+        for call in 0..<calls {
+            // Behind the last commit there is no call at which to end.
+            for point in CrashPoint.allCases where point != .afterCommit || call + 1 < calls {
+                for seed in 0..<2 as Range<UInt64> {
+                    let place = CrashPlace(call: call, point: point)
+                    let crashes = try await play(outcome, seed: seed &+ UInt64(call) * 31, crashing: place).crashes
+                    #expect(crashes == 1, "\(place) was not hit, seed \(seed)")
+                }
+            }
+        }
+    }
+
+    @Test(
+        "1-9: Where the engine that takes over ends as well, the saga ends in a legal state",
+        arguments: StepOutcomes.all.filter { ["nothing fails", "p is refused"].contains($0.description) })
+    func everyPairOfCrashPoints(outcome: StepOutcomes) async throws {
+        let calls = try await play(outcome, seed: 0).calls
+        for first in 0..<calls {
+            for second in (first + 1)...calls {
+                for points in CrashPoint.allCases.flatMap({ one in CrashPoint.allCases.map { (one, $0) } }) {
+                    _ = try await play(
+                        outcome, seed: UInt64(first * 31 + second), crashing: CrashPlace(call: first, point: points.0),
+                        CrashPlace(call: second, point: points.1))
+                }
+            }
+        }
+    }
+
+    @Test(
+        "Whatever crashes when, sagas end in a legal state",
+        arguments: .simulated(seeds: 150, crashes: CrashPlan(atEffects: 0.08, most: 12)))
+    func randomCrashes(world: TestWorld) async throws {
+        try await play(StepOutcomes.all[Int(world.seed) % StepOutcomes.all.count], in: world)
     }
 
     @Test("3: What was done and not recorded is called again under the same key", arguments: .simulated(seeds: 5))
     func calledAgainUnderTheSameKey(world: TestWorld) async throws {
         let workers = Workers()
-        let crasher = Crasher(world, at: 1, .afterEffect)
+        let crasher = Crasher(world, at: [CrashPlace(call: 1, point: .afterEffect)])
         world.add("one") { node in
             try Engine(
                 Self.saga(workers, crasher, on: node.service), in: node.database("main"), settings: Self.settings)
@@ -219,7 +201,7 @@ struct SagaCrashTests {
     func interruptedIsUnclear(world: TestWorld) async throws {
         let workers = Workers()
         workers.scriptCalls("b", .lost, .refused)
-        let crasher = Crasher(world, at: 1, .afterEffect)
+        let crasher = Crasher(world, at: [CrashPlace(call: 1, point: .afterEffect)])
         world.add("one") { node in
             try Engine(
                 Self.saga(workers, crasher, on: node.service), in: node.database("main"), settings: Self.settings)
@@ -306,7 +288,7 @@ struct SagaCrashTests {
                 }
             }
         }
-        let cutOff = CutOffDatabase(inner: world.database)
+        let cutOff = TroubledDatabase(world.database, .noRenewals)
         let slow = try SagaEngine(
             saga("slow"), in: cutOff, settings: SagaEngineSettings(concurrency: 1, lease: .seconds(10)),
             runtime: world.runtime.with(instrument: log))
@@ -328,65 +310,5 @@ struct SagaCrashTests {
             #expect(log.of(SagaEngineFailed.self).contains { $0.operation == "save" && $0.id == "1" })
             #expect(try await quick.kinds("1").count { $0 == .stepDone } == 1)
         }
-    }
-}
-
-/// A database whose claims cannot be renewed, as for one who is cut off from it for a while.
-struct CutOffDatabase: SagaDatabase, OutboxDatabase, IdempotencyDatabase {
-    let inner: InMemoryDatabase
-
-    var sagaStore: NoRenewals { NoRenewals(inner: inner.sagaStore) }
-    var outboxStore: InMemoryOutboxStore { inner.outboxStore }
-    var idempotencyStore: InMemoryIdempotencyStore { inner.idempotencyStore }
-
-    func withTransaction<Result>(
-        isolation: IsolationLevel?, _ body: (InMemoryTransaction) async throws -> Result
-    ) async throws -> Result {
-        try await inner.withTransaction(isolation: isolation, body)
-    }
-
-    func withReadTransaction<Result>(_ body: (InMemoryTransaction) async throws -> Result) async throws -> Result {
-        try await inner.withReadTransaction(body)
-    }
-
-    struct NoRenewals: SagaStore {
-        let inner: InMemorySagaStore
-
-        func renew(_ claims: [SagaID: FencingToken], lease: Duration) async throws -> Set<SagaID> { [] }
-
-        func now(in tx: InMemoryTransaction) async throws -> Timestamp { try await inner.now(in: tx) }
-        func insert(_ change: SagaChange, in tx: InMemoryTransaction) async throws -> SagaRow? {
-            try await inner.insert(change, in: tx)
-        }
-        func claim(_ names: [String], limit: Int, lease: Duration) async throws -> SagaClaim {
-            try await inner.claim(names, limit: limit, lease: lease)
-        }
-        func save(_ change: SagaChange, in tx: InMemoryTransaction) async throws -> SagaSaved {
-            try await inner.save(change, in: tx)
-        }
-        func send(_ message: SagaMessage, retention: Duration, in tx: InMemoryTransaction) async throws -> [SagaID] {
-            try await inner.send(message, retention: retention, in: tx)
-        }
-        func messages(for id: SagaID, in tx: InMemoryTransaction) async throws -> SagaMessages {
-            try await inner.messages(for: id, in: tx)
-        }
-        func load(_ id: SagaID, in tx: InMemoryTransaction) async throws -> SagaRow? {
-            try await inner.load(id, in: tx)
-        }
-        func find(_ query: SagaQuery, in tx: InMemoryTransaction) async throws -> [SagaRow] {
-            try await inner.find(query, in: tx)
-        }
-        func history(
-            of id: SagaID, after number: Int64, limit: Int, in tx: InMemoryTransaction
-        ) async throws -> [SagaRecord] {
-            try await inner.history(of: id, after: number, limit: limit, in: tx)
-        }
-        func sweep(olderThan age: Duration, limit: Int) async throws -> Int {
-            try await inner.sweep(olderThan: age, limit: limit)
-        }
-        func sweepHistory(olderThan age: Duration, limit: Int) async throws -> Int {
-            try await inner.sweepHistory(olderThan: age, limit: limit)
-        }
-        func statistics() async throws -> SagaStatistics { try await inner.statistics() }
     }
 }

@@ -6,6 +6,7 @@ import DovetailIdempotency
 import DovetailOutbox
 import DovetailSaga
 import DovetailTesting
+import SagaScenarios
 import Synchronization
 import Testing
 

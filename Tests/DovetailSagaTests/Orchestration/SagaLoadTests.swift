@@ -5,6 +5,7 @@ import DovetailIdempotency
 import DovetailOutbox
 import DovetailSaga
 import DovetailTesting
+import SagaScenarios
 import Synchronization
 import Testing
 
@@ -52,7 +53,8 @@ struct SagaLoadTests {
     func databaseIsLost(failing: Int) async throws {
         let world = TestWorld(seed: 2)
         let workers = Workers()
-        let database = UnreliableDatabase(inner: world.database, failing: failing)
+        let moment = failing.isMultiple(of: 2) ? Trouble.Moment.before : .behind
+        let database = TroubledDatabase(world.database, .hiccup(at: failing / 2, moment))
         let engine = try SagaEngine(
             Plain {
                 workers.step("a")
@@ -162,35 +164,5 @@ struct SagaLoadTests {
             #expect(try await tryLock("2") == nil)
             #expect(try await tryLock("1") == "2")
         }
-    }
-}
-
-/// A database of which one commit succeeds while its caller is told that the database cannot be reached, and the next one fails.
-struct UnreliableDatabase: SagaDatabase, OutboxDatabase, IdempotencyDatabase {
-    let inner: InMemoryDatabase
-    let failing: Int
-    let count = CountingDatabase.Count()
-
-    var sagaStore: InMemorySagaStore { inner.sagaStore }
-    var outboxStore: InMemoryOutboxStore { inner.outboxStore }
-    var idempotencyStore: InMemoryIdempotencyStore { inner.idempotencyStore }
-
-    func withTransaction<Result>(
-        isolation: IsolationLevel?, _ body: (InMemoryTransaction) async throws -> Result
-    ) async throws -> Result {
-        let number = count.value.withLock {
-            $0 += 1
-            return $0 - 1
-        }
-        let gone = DatabaseError(.unavailable, "The connection is gone.")
-        // Even ones get lost before the commit, odd ones behind it.
-        if number == failing / 2, failing.isMultiple(of: 2) { throw gone }
-        let result = try await inner.withTransaction(isolation: isolation, body)
-        if number == failing / 2 { throw gone }
-        return result
-    }
-
-    func withReadTransaction<Result>(_ body: (InMemoryTransaction) async throws -> Result) async throws -> Result {
-        try await inner.withReadTransaction(body)
     }
 }

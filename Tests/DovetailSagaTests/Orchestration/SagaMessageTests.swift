@@ -6,6 +6,7 @@ import DovetailIdempotency
 import DovetailOutbox
 import DovetailSaga
 import DovetailTesting
+import SagaScenarios
 import Synchronization
 import Testing
 
@@ -139,6 +140,55 @@ struct SagaMessageTests {
         }
     }
 
+    @Test("52: Messages that are waited for side by side may come in any order", arguments: .simulated(seeds: 10))
+    func anyOrder(world: TestWorld) async throws {
+        let workers = Workers()
+        let saga = Plain {
+            Parallel {
+                Wait("paid", for: Paid.self, by: { $0.number }, matching: { "\($0.number)" })
+                Wait("shipped", for: Shipped.self, by: { "\($0.number)" }, matching: { "\($0.number)" })
+            }
+            workers.step("after")
+        }
+        try await run([saga], in: world) { engine in
+            for number in 1...2 {
+                try await engine.start(Plain.self, id: SagaID("\(number)"), state: .init(number: number))
+            }
+            try await world.deliver(Paid(number: "1"))
+            try await world.deliver(Shipped(number: 2))
+            try await world.untilQuiet()
+            #expect(workers.calls.isEmpty)
+            try await world.deliver(Shipped(number: 1))
+            try await world.deliver(Paid(number: "2"))
+            try await world.untilQuiet()
+            #expect(workers.calls == ["after", "after"])
+        }
+    }
+
+    @Test(
+        "49: What a message is found by stays as it was when the wait began, whatever becomes of the state",
+        arguments: .simulated(seeds: 5))
+    func keyStays(world: TestWorld) async throws {
+        let workers = Workers()
+        let saga = Plain {
+            Parallel {
+                Wait("paid", for: Paid.self, by: { $0.number }, matching: { $0.answer ?? "before" })
+                Step("changes", into: \.answer) { _, _ in "afterwards" }
+            }
+            workers.step("after")
+        }
+        try await run([saga], in: world) { engine in
+            try await engine.start(Plain.self, id: "1", state: .init())
+            try await world.untilQuiet()
+            try await world.deliver(Paid(number: "afterwards"))
+            try await world.untilQuiet()
+            #expect(workers.calls.isEmpty)
+            try await world.deliver(Paid(number: "before"))
+            try await world.untilQuiet()
+            #expect(workers.calls == ["after"])
+        }
+    }
+
     @Test("What a message says may be a refusal", arguments: .simulated(seeds: 3))
     func messageRefuses(world: TestWorld) async throws {
         let workers = Workers()
@@ -148,6 +198,31 @@ struct SagaMessageTests {
             try await world.untilQuiet()
             #expect(workers.calls == ["a", "undo a"])
             #expect(try await engine.status("1") == .compensated)
+        }
+    }
+
+    @Test(
+        "After the pivot a message that is a refusal undoes nothing: it parks the saga", arguments: .simulated(seeds: 3)
+    )
+    func messageRefusesAfterPivot(world: TestWorld) async throws {
+        let workers = Workers()
+        let saga = Plain {
+            workers.step("a")
+            workers.pivot("p")
+            Wait("paid", for: Paid.self, by: { $0.number }, matching: { "\($0.number)" }, into: \.answer) { payment in
+                if payment.cents < 0 { throw SagaAbort("Not that.") }
+                return "\(payment.cents)"
+            }
+            workers.retriable("c")
+        }
+        try await run([saga], in: world) { engine in
+            try await engine.start(Plain.self, id: "1", state: .init(number: 7))
+            try await world.deliver(Paid(number: "7", cents: -1))
+            try await world.untilQuiet()
+            #expect(workers.calls == ["a", "p"])
+            let instance = try #require(try await engine.instance("1"))
+            #expect(instance.status == .parked && instance.step == "paid")
+            #expect(instance.reason?.contains("Not that.") ?? false)
         }
     }
 
@@ -290,7 +365,9 @@ struct SagaMessageTests {
         Consumer("stock", on: world.bus) { On(Reserve.self) { command, context in try await answer(command, context) } }
     }
 
-    @Test("A command goes out by the outbox, and its reply goes on the saga", arguments: .simulated(seeds: 10))
+    @Test(
+        "53: A command goes out by the outbox, and its reply goes on the saga, in one conversation",
+        arguments: .simulated(seeds: 10))
     func asks(world: TestWorld) async throws {
         let workers = Workers()
         let stock = Self.stock(world) { command, _ in Reserved(reservation: "for \(command.sku)") }
@@ -302,7 +379,6 @@ struct SagaMessageTests {
             let command = try #require(world.published(Reserve.type).first)
             #expect(command.correlationID == "1")
             #expect(world.published(Reserve.type).count == 1)
-            // 53: the whole conversation has one correlation.
             #expect(world.published(Reserved.type).first?.correlationID == "1")
         }
     }

@@ -4,6 +4,7 @@ import DovetailCore
 import DovetailOutbox
 import DovetailSaga
 import DovetailTesting
+import SagaScenarios
 import Synchronization
 import Testing
 
@@ -47,6 +48,20 @@ struct SagaOperatingTests {
             #expect(record.author == "ann")
             #expect(record.detail == "retry: the receiver is back")
             #expect(try await engine.health().parked == 0)
+        }
+    }
+
+    @Test("Whatever a person says is kept as every database keeps it", arguments: .simulated(seeds: 2))
+    func anyWords(world: TestWorld) async throws {
+        let workers = Workers()
+        workers.script("c", .refused)
+        try await parked(ordinary(workers), in: world) { engine in
+            workers.script("c")
+            try await engine.retry("1", by: "ann\u{0}", why: "\u{1F600} \u{0}'\"")
+            try await world.untilQuiet()
+            let record = try #require(try await engine.history(of: "1").records.first { $0.kind == .operated })
+            #expect(record.author == "ann\u{FFFD}")
+            #expect(record.detail == "retry: \u{1F600} \u{FFFD}'\"")
         }
     }
 

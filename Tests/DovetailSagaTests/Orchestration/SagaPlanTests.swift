@@ -3,6 +3,7 @@
 import DovetailCore
 import DovetailSaga
 import DovetailTesting
+import SagaScenarios
 import Testing
 
 @Suite(.timeLimit(.minutes(10)))

@@ -5,6 +5,7 @@ import DovetailOutbox
 import DovetailSaga
 import DovetailSimulation
 import DovetailTesting
+import SagaScenarios
 import Synchronization
 import Testing
 
@@ -104,7 +105,9 @@ struct SagaTimeTests {
         }
     }
 
-    @Test("45: An attempt that takes too long counts as unclear, and is tried again", arguments: .simulated(seeds: 5))
+    @Test(
+        "45, 46: An attempt that takes too long counts as unclear, and is tried again, with no wait after the last one",
+        arguments: .simulated(seeds: 5))
     func timeoutIsUnclear(world: TestWorld) async throws {
         let workers = Workers()
         let saga = Plain {
@@ -125,7 +128,7 @@ struct SagaTimeTests {
             try await world.untilQuiet()
             #expect(workers.calls == ["a", "a", "undo a"])
             #expect(workers.outcome(of: "a") == .unknown)
-            // 46: no wait after the last attempt.
+            // No wait after the last attempt.
             #expect(world.time.monotonic() - start < .seconds(13))
         }
     }

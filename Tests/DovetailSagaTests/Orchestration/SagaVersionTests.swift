@@ -4,6 +4,7 @@ import DovetailCore
 import DovetailOutbox
 import DovetailSaga
 import DovetailTesting
+import SagaScenarios
 import Synchronization
 import Testing
 
@@ -141,6 +142,36 @@ struct SagaVersionTests {
             #expect(instance.reason?.contains("'a'") ?? false)
             #expect(workers.calls == ["a"])
         }
+    }
+
+    @Test(
+        "56: An answer that a saga was given stays, though the code that gives it changes; new sagas get the new one",
+        arguments: .simulated(seeds: 3))
+    func answerStays(world: TestWorld) async throws {
+        let workers = Workers()
+        let deciding: @Sendable (Bool) -> Plain = { isNew in
+            Plain {
+                When { _ in
+                    isNew
+                } then: {
+                    workers.step("new")
+                } otherwise: {
+                    workers.step("old")
+                    Sleep("pause", for: .seconds(100))
+                    workers.step("old again")
+                }
+            }
+        }
+        for (number, isNew) in [false, true].enumerated() {
+            let engine = try Engine(deciding(isNew), in: world.database)
+            try await world.run(engine, allowingLeftovers: true) {
+                try await engine.start(Plain.self, id: SagaID("\(number)"), state: .init())
+                if isNew { try await world.untilQuiet() } else { try await world.advance(by: .seconds(10)) }
+            }
+        }
+        #expect(workers.calls.first == "old")
+        #expect(Set(workers.calls.dropFirst()) == ["new", "old again"])
+        #expect(workers.done.sorted() == ["0/old", "0/old again", "1/new"])
     }
 
     private struct TripV1Changed: Saga {

@@ -78,7 +78,9 @@ public struct InMemoryDatabase: TableDatabase {
             let transaction = try await engine.beginWriting(isolation: isolation, fence: fence)
             do {
                 let result = try await runBody(body, in: transaction)
+                try await fence?.holdUp("commit a transaction")
                 try engine.commit(transaction)
+                try fence?.checkAnswer("commit a transaction")
                 return result
             } catch {
                 if !transaction.isEnded { engine.rollBack(transaction) }
@@ -151,6 +153,38 @@ extension InMemoryDatabase {
     package func checkFence(_ effect: StaticString) throws {
         try fence?.check(effect)
     }
+
+    /// The committed rows of all portable tables, in the order of tables and keys.
+    package var tableRows: [(table: String, key: String, bytes: Bytes)] {
+        let tables = engine.tables()
+        return tables.names.flatMap { table in
+            let rows = tables[table]
+            var position = rows.position(from: "")
+            var found: [(table: String, key: String, bytes: Bytes)] = []
+            while let (key, row) = rows.next(&position) { found.append((table, key, row.bytes)) }
+            return found
+        }
+    }
+
+    /// Has an effect outside a transaction, such as a claim, behind the fence.
+    package func effect<Result>(_ name: StaticString, _ body: () throws -> Result) throws -> Result {
+        try fence?.check(name)
+        let result = try body()
+        try fence?.checkAnswer(name)
+        return result
+    }
+
+    /// The committed rows of a portable table, in the order of their keys, for those who look on and take no part.
+    package func committedRows(of table: String) -> [(key: String, row: StoredRow)] {
+        let rows = engine.tables()[table]
+        var position = rows.position(from: "")
+        var found: [(key: String, row: StoredRow)] = []
+        while let (key, row) = rows.next(&position) { found.append((key, row)) }
+        return found
+    }
+
+    /// How often transactions changed a portable table.
+    package func changes(of table: String) -> UInt64 { engine.tables().changes(of: table) }
 
     /// What still wants to be done in its stores.
     package var pendingWork: [(store: String, count: Int)] { engine.pendingWork }

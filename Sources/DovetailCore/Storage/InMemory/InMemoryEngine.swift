@@ -121,6 +121,7 @@ final class InMemoryEngine: Sendable {
             throw error
         }
         release(transaction)
+        (runtime ?? .current).probe?.committed()
         for action in actions.afterCommit { action() }
     }
 

@@ -12,6 +12,9 @@ struct InMemoryTables: Sendable {
 
     private var tables: [String: Rows] = [:]
 
+    /// The names of the tables that were ever written to, in order.
+    var names: [String] { tables.keys.sorted() }
+
     subscript(table: String, key: String) -> StoredRow? {
         tables[table]?.rows[key]
     }

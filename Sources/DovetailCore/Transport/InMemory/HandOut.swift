@@ -43,10 +43,10 @@ struct HandOut: Sendable {
 
     // MARK: Faults
 
-    /// Whether the next message of the lane goes before this one.
-    mutating func isOvertaken() -> Bool {
-        guard let share = dice?.faults.reorder else { return false }
-        return dice?.chance(share) ?? false
+    /// Whether the next message of the lane goes before this one; in a lane that has order only where that may be broken.
+    mutating func isOvertaken(hasOrder: Bool) -> Bool {
+        guard let faults = dice?.faults, !(hasOrder && faults.keepsOrderOfKeys) else { return false }
+        return goesWrong("overtaken", faults.reorder)
     }
 
     /// The message as it comes back later, if a fault keeps it from the member now.
@@ -54,14 +54,16 @@ struct HandOut: Sendable {
         guard var dice, let now else { return nil }
         defer { self.dice = dice }
         var message = message
-        if dice.chance(dice.faults.lose) {
+        if dice.deliveryFault("lost", dice.faults.lose, of: topic) != nil {
             message.attempts += 1
             message.due = now + redeliveryDelay
             counts.lost += 1
             return message
         }
-        if message.attempts == 0, !message.isLate, dice.chance(dice.faults.delay) {
-            message.due = now + .nanoseconds(Int64(Double(max(0, dice.faults.longestDelay.nanoseconds)) * dice.unit()))
+        if message.attempts == 0, !message.isLate,
+            let amount = dice.deliveryFault("late", dice.faults.delay, of: topic)
+        {
+            message.due = now + .nanoseconds(Int64(Double(max(0, dice.faults.longestDelay.nanoseconds)) * amount))
             message.isLate = true
             counts.delayed += 1
             return message
@@ -71,11 +73,19 @@ struct HandOut: Sendable {
 
     /// The copy of a message that is delivered twice, if it is handed out for the first time.
     mutating func repeated(_ message: PendingMessage) -> PendingMessage? {
-        guard message.attempts == 0, let share = dice?.faults.duplicate, dice?.chance(share) == true else { return nil }
+        guard message.attempts == 0, let share = dice?.faults.duplicate, goesWrong("repeated", share) else {
+            return nil
+        }
         var copy = message
         copy.attempts += 1
         copy.due = PendingMessage.atOnce
         counts.duplicated += 1
         return copy
+    }
+
+    private mutating func goesWrong(_ kind: StaticString, _ share: Double) -> Bool {
+        guard var dice else { return false }
+        defer { self.dice = dice }
+        return dice.deliveryFault(kind, share, of: topic) != nil
     }
 }

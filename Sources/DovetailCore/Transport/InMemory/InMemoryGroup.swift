@@ -156,7 +156,7 @@ struct InMemoryGroup: Sendable {
             guard let stored = log.read(at: readers[lane].cursor, isLastReader: isLastReader) else { return }
             let message = PendingMessage(stored: stored, offset: readers[lane].cursor)
             readers[lane].cursor += 1
-            if hand.isOvertaken(), readers[lane].cursor < log.end {
+            if hand.isOvertaken(hasOrder: lane < orderedLanes), readers[lane].cursor < log.end {
                 readers[lane].overtaken.append(message)
                 continue
             }

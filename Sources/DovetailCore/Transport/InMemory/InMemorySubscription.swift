@@ -5,11 +5,16 @@
 /// What it has not settled goes to other members when it is closed, or when the last reference to it is gone.
 public final class InMemorySubscription: TransportSubscription {
     private let member = InMemoryMember()
+    private let group: ConsumerGroup
     private let topics: [(topic: InMemoryTopic, group: Int)]
     private let engine: InMemoryTransportEngine
     private let fence: (any EffectFence)?
 
-    init(topics: [(topic: InMemoryTopic, group: Int)], engine: InMemoryTransportEngine, fence: (any EffectFence)?) {
+    init(
+        _ group: ConsumerGroup, topics: [(topic: InMemoryTopic, group: Int)], engine: InMemoryTransportEngine,
+        fence: (any EffectFence)?
+    ) {
+        self.group = group
         self.topics = topics
         self.engine = engine
         self.fence = fence
@@ -54,10 +59,13 @@ public final class InMemorySubscription: TransportSubscription {
         guard !settlements.isEmpty else { return }
         let isDelayed = settlements.contains { if case .retry(let delay) = $0.outcome { delay > .zero } else { false } }
         let now = isDelayed ? engine.runtime.time.monotonic() : nil
+        let probe = engine.runtime.probe
         for (topic, group) in topics {
-            let rejected = topic.settle(settlements, of: member, in: group, now: now)
-            if !rejected.isEmpty { engine.keep(rejected) }
+            let settled = topic.settle(settlements, of: member, in: group, now: now, notesDone: probe != nil)
+            if !settled.rejected.isEmpty { engine.keep(settled.rejected) }
+            if !settled.done.isEmpty { probe?.settled(settled.done, by: self.group) }
         }
+        try fence?.checkAnswer("settle")
     }
 
     /// Leaves the group; does nothing if called again.
@@ -80,7 +88,7 @@ public final class InMemorySubscription: TransportSubscription {
 
     private func take(atMost limit: Int) -> Taken {
         if member.isClosed { return .deliveries([]) }
-        let dice = engine.makeDice()
+        let dice = engine.makeDice(for: group.rawValue)
         var now = dice == nil ? nil : engine.runtime.time.monotonic()
         var earliest: MonotonicInstant?
         for (topic, group) in topics {

@@ -194,13 +194,19 @@ final class InMemoryTopic: Sendable {
         for wakeUp in wakeUps { wakeUp.notify() }
     }
 
-    /// - Returns: What was rejected.
+    /// What settling did.
+    struct Settled: Sendable {
+        var rejected: [RejectedMessage] = []
+        /// What will not come again, if that was asked for.
+        var done: [StoredMessageID] = []
+    }
+
     func settle(
-        _ settlements: [Settlement], of member: InMemoryMember, in group: Int, now: MonotonicInstant?
-    ) -> [RejectedMessage] {
-        let (wakeUps, next, rejected) = monitor.withLock { state -> ([WakeUp], Wakeup?, [RejectedMessage]) in
+        _ settlements: [Settlement], of member: InMemoryMember, in group: Int, now: MonotonicInstant?, notesDone: Bool
+    ) -> Settled {
+        let (wakeUps, next, settled) = monitor.withLock { state -> ([WakeUp], Wakeup?, Settled) in
             var wakeUps: [WakeUp] = []
-            var rejected: [RejectedMessage] = []
+            var settled = Settled()
             for settlement in settlements {
                 let isDone =
                     switch settlement.outcome {
@@ -211,6 +217,12 @@ final class InMemoryTopic: Sendable {
                 guard let flight = state.groups[group].end(settlement.delivery.number, of: member, isDone: isDone)
                 else {
                     continue
+                }
+                if notesDone, isDone, case .envelope(let envelope) = flight.message.stored {
+                    var isRejected = false
+                    if case .reject = settlement.outcome { isRejected = true }
+                    settled.done.append(
+                        StoredMessageID(topic: name, id: envelope.attributes.id, isRejected: isRejected))
                 }
                 switch settlement.outcome {
                 case .acknowledge: state.counts.acknowledged += 1
@@ -228,7 +240,7 @@ final class InMemoryTopic: Sendable {
                     state.groups[group].comeAgain(message, in: flight.lane)
                 case .reject(let reason):
                     state.counts.rejected += 1
-                    rejected.append(
+                    settled.rejected.append(
                         RejectedMessage(
                             content: flight.message.stored.content, topic: name, group: state.groups[group].name,
                             reason: reason, attempts: flight.message.attempts
@@ -242,11 +254,11 @@ final class InMemoryTopic: Sendable {
                 }
             }
             // Not at once when there is room for one: a publisher that waits again after each message costs more than it sends.
-            return (wakeUps, state.admitNext(below: settings.capacity - settings.capacity / 8), rejected)
+            return (wakeUps, state.admitNext(below: settings.capacity - settings.capacity / 8), settled)
         }
         for wakeUp in wakeUps { wakeUp.notify() }
         next?.resume()
-        return rejected
+        return settled
     }
 
     /// Takes back what a member that has gone did not settle.
@@ -269,6 +281,9 @@ final class InMemoryTopic: Sendable {
             return counts
         }
     }
+
+    /// The groups, in the order in which they came.
+    var groups: [ConsumerGroup] { monitor.withLock { $0.groups.map(\.name) } }
 
     func backlog(of group: ConsumerGroup) -> Int {
         monitor.withLock { state in state.groups.first { $0.name == group }?.backlog ?? state.stored }

@@ -157,7 +157,7 @@ public struct InMemoryTransport: BacklogReportingTransport {
             let topic = engine.topic(name)
             return (topic: topic, group: topic.join(group))
         }
-        return InMemorySubscription(topics: joined, engine: engine, fence: fence)
+        return InMemorySubscription(group, topics: joined, engine: engine, fence: fence)
     }
 
     /// Counts the messages that a group has not settled.
@@ -200,6 +200,9 @@ public struct InMemoryTransport: BacklogReportingTransport {
 
     /// The messages that groups have not settled yet, wherever they are: stored, handed out, delayed or lost on the way.
     package var pendingWork: [(topic: Topic, group: ConsumerGroup, count: Int)] { engine.pendingWork }
+
+    /// The groups that have read a topic, in the order in which they came.
+    package func groups(reading topic: Topic) -> [ConsumerGroup] { engine.topic(topic).groups }
 
     /// Whether a group has a message that it has not settled yet.
     package var hasPendingWork: Bool { engine.hasPendingWork }

@@ -65,7 +65,7 @@ final class InMemoryTransportEngine: Sendable {
         var check = PublishCheck(
             mostMessageBytes: settings.mostMessageBytes, mostHeaderBytes: settings.mostHeaderBytes
         )
-        var dice = makeDice()
+        var dice = makeDice(for: fence?.party ?? "test")
         var results: [PublishResult] = []
         results.reserveCapacity(envelopes.count)
         // Neighbours of the same topic are stored in one step.
@@ -102,6 +102,7 @@ final class InMemoryTransportEngine: Sendable {
     }
 
     private func finish(_ envelopes: ArraySlice<Envelope<Bytes>>, _ stored: InMemoryTopic.Stored) {
+        if let probe = runtime.probe { envelopes.prefix(stored.count).forEach(probe.stored) }
         if hasObservers.load(ordering: .acquiring) {
             let observers = observers.withLock { $0 }
             for envelope in envelopes.prefix(stored.count) {
@@ -126,10 +127,12 @@ final class InMemoryTransportEngine: Sendable {
         hasFaults.store(new.isActive, ordering: .releasing)
     }
 
-    /// Dice for one call; `nil` if nothing is to go wrong.
-    func makeDice() -> FaultDice? {
+    /// Dice for one call of a publisher or a group; `nil` if nothing is to go wrong.
+    func makeDice(for party: @autoclosure () -> String) -> FaultDice? {
         guard hasFaults.load(ordering: .acquiring) else { return nil }
-        return FaultDice(faults.withLock { $0 }, seed: runtime.random.next())
+        let (runtime, faults) = (runtime, faults.withLock { $0 })
+        if let probe = runtime.probe { return FaultDice(faults, probe: probe, party: party()) }
+        return FaultDice(faults, seed: runtime.random.next())
     }
 
     // MARK: Inspection

@@ -27,8 +27,11 @@ public struct TransportFaults: Sendable, Hashable {
     /// The share of messages that later ones overtake, also of the same key.
     ///
     /// This breaks the order that the transport
-    /// otherwise keeps.
+    /// otherwise keeps; see ``keepsOrderOfKeys``.
     public var reorder: Double
+
+    /// Whether only messages without a key are overtaken, which have no order to keep.
+    public var keepsOrderOfKeys: Bool
 
     /// The share of deliveries that vanish on their way to the member and come again after the transport's redelivery delay.
     ///
@@ -44,6 +47,7 @@ public struct TransportFaults: Sendable, Hashable {
     ///   - delay: The share of messages that come late.
     ///   - longestDelay: The longest time by which a message comes late.
     ///   - reorder: The share of messages that later ones overtake.
+    ///   - keepsOrderOfKeys: Whether only messages without a key are overtaken.
     ///   - lose: The share of deliveries that vanish and come again later.
     public init(
         publishFails: Double = 0,
@@ -52,6 +56,7 @@ public struct TransportFaults: Sendable, Hashable {
         delay: Double = 0,
         longestDelay: Duration = .milliseconds(100),
         reorder: Double = 0,
+        keepsOrderOfKeys: Bool = false,
         lose: Double = 0
     ) {
         self.publishFails = publishFails
@@ -60,6 +65,7 @@ public struct TransportFaults: Sendable, Hashable {
         self.delay = delay
         self.longestDelay = longestDelay
         self.reorder = reorder
+        self.keepsOrderOfKeys = keepsOrderOfKeys
         self.lose = lose
     }
 
@@ -71,20 +77,46 @@ public struct TransportFaults: Sendable, Hashable {
     }
 }
 
-/// The faults of one call with dice of its own, thrown from a seed that was drawn before any lock was taken.
+/// The faults of one call, with dice of its own from a seed that was drawn before any lock was taken, or decided by a simulation.
 struct FaultDice: Sendable {
     let faults: TransportFaults
+    private let probe: (any SimulationProbe)?
+    /// Who publishes or reads.
+    private let party: String
     private var state: UInt64
 
     init(_ faults: TransportFaults, seed: UInt64) {
         self.faults = faults
+        probe = nil
+        party = ""
         state = seed
+    }
+
+    init(_ faults: TransportFaults, probe: any SimulationProbe, party: String) {
+        self.faults = faults
+        self.probe = probe
+        self.party = party
+        state = 0
     }
 
     /// Decides whether a publish fails, and whether the message is stored all the same.
     mutating func publishFault() -> (TransportError, isStored: Bool)? {
-        guard chance(faults.publishFails) else { return nil }
-        if chance(faults.storedAnyway) {
+        let isStored: Bool
+        if let probe {
+            // Two faults, so that each can be left out by itself.
+            let unanswered = faults.publishFails * faults.storedAnyway
+            if probe.choose("publish-unanswered", at: party, share: unanswered) != nil {
+                isStored = true
+            } else {
+                let refused = faults.publishFails * (1 - faults.storedAnyway)
+                guard probe.choose("publish-refused", at: party, share: refused) != nil else { return nil }
+                isStored = false
+            }
+        } else {
+            guard chance(faults.publishFails) else { return nil }
+            isStored = chance(faults.storedAnyway)
+        }
+        if isStored {
             let text = "A fault that was set let the publish time out. Publish the message again."
             return (TransportError(.timedOut, text), true)
         }
@@ -94,17 +126,28 @@ struct FaultDice: Sendable {
         )
     }
 
+    /// Decides about a message on its way to a group.
+    ///
+    /// - Returns: A number between 0 and 1, 1 excluded, to draw an amount from; `nil` if nothing goes wrong.
+    mutating func deliveryFault(_ kind: StaticString, _ share: Double, of topic: Topic) -> Double? {
+        guard share > 0 else { return nil }
+        if let probe { return probe.choose(kind, at: "\(party)/\(topic)", share: share).map { FaultDice.unit($0) } }
+        return chance(share) ? unit() : nil
+    }
+
     /// Decides with a probability; 0 throws no dice.
-    mutating func chance(_ probability: Double) -> Bool {
+    private mutating func chance(_ probability: Double) -> Bool {
         probability > 0 && unit() < probability
     }
 
+    private static func unit(_ bits: UInt64) -> Double { Double(bits >> 11) * 0x1p-53 }
+
     /// A number between 0 and 1, 1 excluded, by SplitMix64 as in ``SeededRandom``.
-    mutating func unit() -> Double {
+    private mutating func unit() -> Double {
         state &+= 0x9E37_79B9_7F4A_7C15
         var mixed = state
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
         mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return Double((mixed ^ (mixed >> 31)) >> 11) * 0x1p-53
+        return Self.unit(mixed ^ (mixed >> 31))
     }
 }

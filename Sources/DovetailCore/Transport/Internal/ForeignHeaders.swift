@@ -15,14 +15,21 @@ package enum ForeignHeaders {
         attributes.headers = own
     }
 
-    /// Headers of which each name is there once: the second of a name `x` is called `x#2`.
+    /// Headers of which each name is there once: the second of a name `x` is called `x#2`, or `x#3` if there is one called so.
     package static func numbered(_ headers: [Header]) -> Headers {
-        var counts: [String: Int] = [:]
+        // By their bytes: two ways to write an accent are two names.
+        var taken: Set<Bytes> = []
+        var counts: [Bytes: Int] = [:]
         return Headers(
             headers.map { header in
-                let count = counts[header.name.lowercased(), default: 0] + 1
-                counts[header.name.lowercased()] = count
-                return count == 1 ? header : Header(name: "\(header.name)#\(count)", value: header.value)
+                let key = Bytes(header.name.lowercasedASCII.utf8)
+                var name = header.name
+                while !taken.insert(Bytes(name.lowercasedASCII.utf8)).inserted {
+                    let count = counts[key, default: 1] + 1
+                    counts[key] = count
+                    name = "\(header.name)#\(count)"
+                }
+                return Header(name: name, value: header.value)
             })
     }
 

@@ -62,31 +62,3 @@ struct FlowGraph {
         if !edges.contains(edge) { edges.append(edge) }
     }
 }
-
-/// Text within the languages of diagrams, so that no name can break out of its place.
-enum DiagramText {
-    /// Text between quotes of Mermaid, or in a message of a sequence diagram.
-    static func mermaid(_ lines: [String], break separator: String) -> String {
-        lines.map { line in
-            line.unicodeScalars.map { scalar in
-                switch scalar {
-                case "\"", "#", ";", "<", ">", "&", "|", "`", "%", "\\", "{", "}": "#\(scalar.value);"
-                default: scalar.properties.generalCategory == .control ? " " : String(scalar)
-                }
-            }.joined()
-        }.joined(separator: separator)
-    }
-
-    /// A quoted text of Graphviz.
-    static func dot(_ lines: [String]) -> String {
-        let escaped = lines.map { line in
-            line.unicodeScalars.map { scalar in
-                switch scalar {
-                case "\"", "\\": "\\\(scalar)"
-                default: scalar.properties.generalCategory == .control ? " " : String(scalar)
-                }
-            }.joined()
-        }
-        return "\"\(escaped.joined(separator: "\\n"))\""
-    }
-}

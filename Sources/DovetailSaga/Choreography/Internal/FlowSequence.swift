@@ -104,7 +104,7 @@ struct Lifelines {
 
     func id(_ name: String) -> String { "p\(names.firstIndex(of: name) ?? names.count)" }
 
-    static func text(_ text: String) -> String { DiagramText.mermaid([text], break: " ") }
+    static func text(_ text: String) -> String { DiagramText.mermaid(text) }
 }
 
 extension Hop.Outcome {

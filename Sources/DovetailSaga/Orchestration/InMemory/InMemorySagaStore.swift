@@ -402,3 +402,13 @@ extension InMemoryDatabase: SagaDatabase {
     /// The sagas.
     public var sagaStore: InMemorySagaStore { InMemorySagaStore(self) }
 }
+
+extension InMemoryDatabase {
+    /// The sagas with their histories, for those who look on and take no part; in the order of their identifiers.
+    package var committedSagas: [(row: SagaRow, history: [SagaRecord])] {
+        store(InMemorySagaStore.Sagas.self).read { sagas in
+            sagas.entries.values.sorted { $0.row.id.rawValue < $1.row.id.rawValue }
+                .map { ($0.row, sagas.histories[$0.row.id] ?? []) }
+        }
+    }
+}

@@ -17,7 +17,7 @@ struct DatabaseProbe<DB: TableDatabase>: Sendable {
 
     // MARK: Rows
 
-    private func write(_ text: String, at key: String, in tx: DB.Transaction) async throws {
+    func write(_ text: String, at key: String, in tx: DB.Transaction) async throws {
         try await database.tableStore.write(Bytes("\"\(text)\"".utf8), at: key, to: table, expecting: nil, in: tx)
     }
 
@@ -28,7 +28,7 @@ struct DatabaseProbe<DB: TableDatabase>: Sendable {
     }
 
     /// As of the last commit.
-    private func read(_ key: String) async throws -> String? {
+    func read(_ key: String) async throws -> String? {
         try await database.withReadTransaction { tx in try await read(key, in: tx) }
     }
 

@@ -265,6 +265,28 @@ extension SagaStoreProbe {
         try probe.require(try await messages(for: "late").messages.isEmpty, "A message is there that was forgotten.")
     }
 
+    func forgottenStaysForgotten() async throws {
+        try await add(["1"])
+        let row = try await claim(exactly: ["1"], "What is due")[0]
+        let now = try await now()
+        var end = row
+        (end.status, end.records, end.changed) = (.completed, 1, now)
+        try await saved(SagaChange(row: end, records: [record(1, of: "1", at: now)]), "The end")
+        try await probe.waitForSpan()
+        try probe.require(try await store.sweep(olderThan: .zero, limit: 10), is: 1, "How many sagas were forgotten")
+        var late = row
+        late.records = 2
+        let change = SagaChange(row: late, due: now, records: [record(2, of: "1", at: now)])
+        try await probe.require(.leaseLost, "A save of a saga that was forgotten") { _ = try await save(change) }
+        try probe.require(try await send(message("m", wait, to: "1")), is: [], "Whom a message for it reaches")
+        let lost = try await store.renew(["1": row.epoch], lease: longLease)
+        try probe.require(lost, is: ["1"], "What was lost of the claim of a saga that was forgotten")
+        let found = try await database.withReadTransaction { tx in try await store.load("1", in: tx) }
+        try probe.require(found == nil, "A saga is there that was forgotten.")
+        try await claim(exactly: [], "What is due")
+        try probe.require(try await history(of: "1").map(\.number), is: [1], "The history of a saga that was forgotten")
+    }
+
     func statisticsCount() async throws {
         let none = try await store.statistics()
         try probe.require(

@@ -16,10 +16,11 @@ let benchmarks: @Sendable () -> Void = {
                     metrics: [.wallClock, .cpuTotal, .throughput], maxDuration: .seconds(2), maxIterations: 50
                 )
             ) { benchmark in
-                let body = try await workload.prepared(for: count)
+                let run = try await workload.prepared(for: count)
                 benchmark.startMeasurement()
-                try await body()
+                try await run()
                 benchmark.stopMeasurement()
+                try await run.finish()
             }
         }
     }

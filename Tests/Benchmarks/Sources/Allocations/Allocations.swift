@@ -48,11 +48,12 @@ struct Allocations {
     /// Allocations and bytes an operation, once everything that is made only once is there.
     @concurrent
     private static func measure(_ workload: Workload) async throws -> (allocations: Double, bytes: Double) {
-        try await workload.prepared(for: 1_000)()
-        let body = try await workload.prepared(for: count)
+        _ = try await workload.time(1_000)
+        let run = try await workload.prepared(for: count)
         let before = (dovetail_allocation_count(), dovetail_allocation_bytes())
-        try await body()
+        try await run()
         let after = (dovetail_allocation_count(), dovetail_allocation_bytes())
+        try await run.finish()
         return (Double(after.0 - before.0) / Double(count), Double(after.1 - before.1) / Double(count))
     }
 

@@ -44,6 +44,31 @@ struct Ratios {
         }
         progress("")
         if !table.isEmpty { print(table.lines.joined(separator: "\n")) }
+        try await measureLatencies(options)
+    }
+
+    private static func measureLatencies(_ options: Options) async throws {
+        let shares = [(500, "50 %"), (900, "90 %"), (990, "99 %"), (999, "99.9 %"), (1000, "all")]
+        var table = Table(
+            [("milliseconds within which messages come", .left), ("side", .left)]
+                + shares.map { ($0.1, Table.Alignment.right) } + [("budget", .left), ("met", .left)])
+        for row in Catalogue.latencies where options.includes(row.name) {
+            progress(row.name)
+            let sides = options.leavesFloorsOut ? row.sides.prefix(1) : row.sides[...]
+            for (index, side) in sides.enumerated() {
+                let times = try await side.measure(max(1, Int(Double(row.count) * options.scale)))
+                let budget = index == 0 ? row.budget : nil
+                table.add(
+                    [index == 0 ? row.name : "", side.name]
+                        + shares.map { times.milliseconds(within: $0.0).readable }
+                        + [
+                            budget.map { "99 % ≤ \($0.readable)" } ?? "",
+                            budget.map { times.milliseconds(within: 990) <= $0 ? "yes" : "NO" } ?? "",
+                        ])
+            }
+        }
+        progress("")
+        if !table.isEmpty { print("\n" + table.lines.joined(separator: "\n")) }
     }
 
     /// Goes first: what other rows leave behind in the process would be used again.

@@ -169,10 +169,10 @@ enum BulkheadWorkloads {
     /// The same bulkhead used by two tasks, each of which does all the operations: a figure is the time one task needs for one.
     static func twice(_ workload: Workload) -> Workload {
         Workload("\(workload.name), two tasks at once") { count in
-            let body = try await workload.prepared(for: count)
+            let run = try await workload.prepared(for: count)
             return {
                 try await withThrowingTaskGroup(of: Void.self) { group in
-                    for _ in 0..<2 { group.addTask { try await body() } }
+                    for _ in 0..<2 { group.addTask { try await run() } }
                     try await group.waitForAll()
                 }
             }

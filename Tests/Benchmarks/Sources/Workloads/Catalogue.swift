@@ -8,7 +8,10 @@ public enum Catalogue {
     /// The rows of the table, in the order in which they are printed.
     public static let comparisons: [Comparison] =
         transport + envelope + outbox + deadLetters + claimCheck + identity + simulation + guards + bulkhead + breakers
-        + sqlite + sqliteDeadLetters
+        + sqlite + sqliteDeadLetters + postgres + kafka + postgresToKafka + rabbitMQ
+
+    /// How long messages take that come at a steady rate.
+    public static let latencies: [LatencyRow] = kafkaLatencies + postgresToKafkaLatencies + rabbitMQLatencies
 
     /// Watermill's figures for one message at a time span from 151,000 to 360,378 a second, measured on a machine of the
     /// same kind; the budgets speak of them.

@@ -42,8 +42,11 @@ enum ConsumerWorkloads {
     }
 }
 
-private final class Counter: Sendable {
+/// Counts what several tasks do.
+final class Counter: Sendable {
     private let count = Atomic<Int>(0)
+
+    var value: Int { count.load(ordering: .relaxed) }
 
     func increment() -> Int {
         count.add(1, ordering: .relaxed).newValue

@@ -96,15 +96,8 @@ enum OutboxWorkloads {
             }
             let transport = IdleTransport(expecting: count)
             return {
-                try await withThrowingTaskGroup { group in
-                    group.addTask { try await OutboxRelay(from: database, to: transport).run() }
-                    await transport.untilAllArrived()
-                    group.cancelAll()
-                    // What is in hand is settled before the relay returns, and that is part of the work.
-                    while case .failure(let error)? = await group.nextResult() {
-                        if !(error is CancellationError) { throw error }
-                    }
-                }
+                let relay = OutboxRelay(from: database, to: transport)
+                try await Workload.running(relay) { await transport.untilAllArrived() }
                 try WorkloadError.check(try await outbox.statistics().unsent, is: 0, "Messages left in the outbox")
             }
         }

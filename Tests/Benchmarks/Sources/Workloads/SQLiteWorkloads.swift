@@ -13,17 +13,21 @@
         static let sqlite = [
             Comparison(
                 "SQLite, relay", in: .perSecond("rows"), count: 100_000, budget: .timesFloor(2.5),
-                of: SQLiteWorkloads.relay("relay to a transport that does nothing, no keys", keys: 0),
+                of: StoreWorkloads.relay(
+                    "relay to a transport that does nothing, no keys", keys: 0, in: SQLiteWorkloads.File.opened),
                 over: SQLiteWorkloads.bareDrain
             ),
             Comparison(
                 "SQLite, relay, 1,000 keys", in: .perSecond("rows"), count: 100_000, budget: .timesFloor(2.5),
-                of: SQLiteWorkloads.relay("relay to a transport that does nothing, 1,000 keys", keys: 1_000),
+                of: StoreWorkloads.relay(
+                    "relay to a transport that does nothing, 1,000 keys", keys: 1_000, in: SQLiteWorkloads.File.opened),
                 over: SQLiteWorkloads.bareDrain
             ),
             Comparison(
                 "SQLite, relay, a key a row", in: .perSecond("rows"), count: 100_000, budget: .timesFloor(2.5),
-                of: SQLiteWorkloads.relay("relay to a transport that does nothing, a key a row", keys: 100_000),
+                of: StoreWorkloads.relay(
+                    "relay to a transport that does nothing, a key a row", keys: 100_000,
+                    in: SQLiteWorkloads.File.opened),
                 over: SQLiteWorkloads.bareDrain
             ),
             Comparison(
@@ -39,13 +43,13 @@
             ),
             Comparison(
                 "SQLite, saga of three steps", in: .perSecond("sagas"), count: 1_000, budget: .timesFloor(1 / 0.6),
-                of: SagaWorkloads.sagas("one after the other", atOnce: 1),
+                of: SagaWorkloads.sagas("one after the other", atOnce: 1, in: SQLiteWorkloads.File.opened),
                 over: SQLiteWorkloads.bareCommit("four commits of both rows in C", addsRow: true, times: 4)
             ),
             Comparison(
                 "SQLite, saga of three steps, sixteen at once", in: .perSecond("sagas"), count: 2_000,
                 budget: .timesFloor(1),
-                of: SagaWorkloads.sagas("sixteen at once", atOnce: 16),
+                of: SagaWorkloads.sagas("sixteen at once", atOnce: 16, in: SQLiteWorkloads.File.opened),
                 over: SQLiteWorkloads.bareCommit("four commits of both rows in C", addsRow: true, times: 4)
             ),
             Comparison(
@@ -62,50 +66,28 @@
         /// About what an envelope of these workloads takes in the outbox.
         private static let rowBytes = 530
 
-        private struct Order: Codable, Sendable {
-            let id: String
-            let sku: String
-            let cents: Int
-        }
-
         /// A file that is gone when the workload is.
-        final class File: Sendable {
+        final class File: Storage {
             let path = NSTemporaryDirectory() + "/dovetail-benchmark-\(Runtime.current.makeUUID()).db"
+            let prefix = SQLSettings().prefix
+            let database: SQLiteDatabase
+
+            init() {
+                database = SQLiteDatabase(path)
+            }
+
+            static let opened: StorageMaker<File> = {
+                let file = File()
+                try await file.database.open()
+                return file
+            }
+
+            func close() async {
+                await database.close()
+            }
 
             deinit {
                 for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
-            }
-        }
-
-        // MARK: Relaying
-
-        static func relay(_ name: String, keys: Int) -> Workload {
-            Workload(name) { count in
-                let file = File()
-                let database = SQLiteDatabase(file.path)
-                let outbox = Outbox(in: database)
-                let envelopes = OutboxWorkloads.messages(count, keys: keys)
-                for start in stride(from: 0, to: count, by: 100) {
-                    try await database.withTransaction { tx in
-                        try await outbox.publish(Array(envelopes[start..<min(start + 100, count)]), in: tx)
-                    }
-                }
-                let transport = IdleTransport(expecting: count)
-                return {
-                    try await withThrowingTaskGroup { group in
-                        group.addTask { try await OutboxRelay(from: database, to: transport).run() }
-                        await transport.untilAllArrived()
-                        group.cancelAll()
-                        // What is in hand is settled before the relay returns, and that is part of the work.
-                        while case .failure(let error)? = await group.nextResult() {
-                            if !(error is CancellationError) { throw error }
-                        }
-                    }
-                    try WorkloadError.check(
-                        try await outbox.statistics().unsent, is: 0, "Messages left in the outbox")
-                    await database.close()
-                    sink(file)
-                }
             }
         }
 
@@ -121,36 +103,8 @@
 
         // MARK: Committing
 
-        enum Writes: Sendable { case row, rowAndEnvelope, rowAndKey }
-
-        static func transactions(_ name: String, _ writes: Writes) -> Workload {
-            Workload(name) { count in
-                let file = File()
-                let database = SQLiteDatabase(file.path)
-                try await database.open()
-                let orders = database.table("orders", of: Order.self)
-                let outbox = Outbox(in: database)
-                let envelopes = writes == .rowAndEnvelope ? OutboxWorkloads.messages(count, keys: 1_000) : []
-                let keys = (0..<count).map { _ in IdempotencyKey(Runtime.current.makeMessageID().rawValue) }
-                return {
-                    for index in 0..<count {
-                        let order = Order(id: "order-\(index % 1_000)", sku: "book", cents: 1_200)
-                        try await database.withTransaction { tx in
-                            try await orders.put(order, at: order.id, in: tx)
-                            switch writes {
-                            case .row: break
-                            case .rowAndEnvelope: try await outbox.publish(envelopes[index], in: tx)
-                            case .rowAndKey:
-                                _ = try await database.idempotencyStore.record(
-                                    [keys[index]], in: "payments", retention: IdempotencyRetention.standard, in: tx
-                                )
-                            }
-                        }
-                    }
-                    await database.close()
-                    sink(file)
-                }
-            }
+        static func transactions(_ name: String, _ writes: StoreWorkloads.Writes) -> Workload {
+            StoreWorkloads.transactions(name, writes, in: File.opened)
         }
 
         static func bareCommit(_ name: String, addsRow: Bool, times: Int = 1) -> Workload {

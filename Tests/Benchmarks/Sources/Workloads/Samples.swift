@@ -7,9 +7,9 @@ enum Samples {
     static let topic: Topic = "shop.order.placed"
 
     /// A message with nothing but what every message has, made from scratch.
-    static func message(payloadBytes: Int, key: PartitionKey? = nil) -> Envelope<Bytes> {
+    static func message(payloadBytes: Int, key: PartitionKey? = nil, topic: Topic = topic) -> Envelope<Bytes> {
         var attributes = EnvelopeAttributes(
-            id: Runtime.current.makeMessageID(), source: "/orders", type: "shop.order.placed"
+            id: Runtime.current.makeMessageID(), source: "/orders", type: "shop.order.placed", topic: topic
         )
         if let key { attributes.partitionKey = key }
         return Envelope(attributes, payload: Bytes(repeating: UInt8(ascii: "x"), count: payloadBytes))

@@ -36,4 +36,13 @@ uint64_t floor_resident_bytes(void);
 /// Gives memory that is free back to the system, where that can be asked for.
 void floor_trim_memory(void);
 
+/// A message as a broker takes it, to be sent again and again.
+struct floor_message {
+    const char *payload;
+    size_t size;
+    /// As many names as values.
+    size_t headers;
+    const char *const *names, *const *values;
+};
+
 #endif
