@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DovetailCore
+public import DovetailCore
 
 extension SQLDatabase {
     /// Runs a body in a transaction that may share its commit with others that are ready at the same time.

@@ -87,7 +87,9 @@
                     var ended = ends.stream.makeAsyncIterator()
                     for _ in 0..<count { await ended.next() }
                     group.cancelAll()
-                    while await group.nextResult() != nil {}
+                    while let result = await group.nextResult() {
+                        if case .failure(let error) = result, !(error is CancellationError) { throw error }
+                    }
                 }
                 #expect(pool.refusals.value == 0)
             }

@@ -14,7 +14,8 @@ import Testing
         _ name: String, _ database: InMemoryDatabase, _ bus: InMemoryTransport, _ without: Set<Options.Protection>
     ) -> ServiceParts<InMemoryDatabase, InMemoryTransport> {
         ServiceParts(
-            name: name, database: database, bus: bus, relays: TableRelays<InMemoryDatabase>(), workers: 4, without: without,
+            name: name, database: database, bus: bus, relays: TableRelays<InMemoryDatabase>(), workers: 4,
+            without: without,
             lease: .seconds(2), pollInterval: .seconds(1), waitsForReaders: false, crashPoints: nil, onLoss: { _ in })
     }
 
