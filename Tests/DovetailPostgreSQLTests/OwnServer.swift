@@ -40,11 +40,18 @@
             try #require(try await services("stop", "postgresql") == 0)
         }
 
-        /// Ends it without a word, as a power cut would.
-        func kill() throws {
+        /// Ends it without a word, as a power cut would, and waits until it is gone: before, it would count as running.
+        func kill() async throws {
             let text = try String(contentsOf: folder.appendingPathComponent("postgresql/pid"), encoding: .utf8)
             let pid = try #require(text.split(separator: " ").first.flatMap { Int32($0) })
             #expect(Foundation.kill(pid, SIGKILL) == 0)
+            for _ in 0..<2000 where isRunning(pid) { try await SystemTime().sleep(for: .milliseconds(5)) }
+        }
+
+        /// A process that nobody reaps has ended too.
+        private func isRunning(_ pid: Int32) -> Bool {
+            guard let status = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8) else { return false }
+            return status.split(separator: ")").last?.split(separator: " ").first != "Z"
         }
 
         /// What it has said.

@@ -88,7 +88,7 @@
                     }
                     for round in 1...2 {
                         try await untilTrue { committed.value.count > round * 100 }
-                        if isKilled { try server.kill() } else { try await server.stop() }
+                        if isKilled { try await server.kill() } else { try await server.stop() }
                         try await server.start()
                     }
                     try await untilTrue { committed.value.last == "399" }
@@ -217,7 +217,7 @@
                     "SELECT 1 FROM pg_stat_replication WHERE replay_lsn >= CAST(\(end) AS pg_lsn)"
                 ).isEmpty == false
             }
-            try primary.kill()
+            try await primary.kill()
             try await standby.perform("SELECT pg_promote()")
             shop.sink.refuse { _, _ in nil }
             let error = await ended.value

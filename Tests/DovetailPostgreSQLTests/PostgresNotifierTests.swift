@@ -117,7 +117,7 @@
                 #expect(try await isWoken(here))
                 try await here.withTransaction { tx in
                     _ = try await tx.query(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = \(here.prefix) AND query LIKE \("%pg_notify%") AND pid <> pg_backend_pid()"
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = \(here.prefix) AND (query LIKE \("%pg_notify%") OR query LIKE \("LISTEN%")) AND pid <> pg_backend_pid()"
                     )
                 }
                 let deadline = SystemTime().monotonic() + .seconds(60)

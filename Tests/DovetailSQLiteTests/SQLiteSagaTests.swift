@@ -84,9 +84,12 @@
         func scenario(_ scenario: SagaScenario) async throws {
             let folder = try TemporaryFolder()
             try await scenario.play { runtime in
+                // Engines on one file wait for each other, for long where other tests keep the disk busy.
+                let configuration = SQLiteConfiguration(busyTimeout: .seconds(120))
                 let settings = SQLSettings(runtime: runtime)
                 return (
-                    SQLiteDatabase(folder.file(), settings: settings), SQLiteDatabase(folder.file(), settings: settings)
+                    SQLiteDatabase(folder.file(), configuration: configuration, settings: settings),
+                    SQLiteDatabase(folder.file(), configuration: configuration, settings: settings)
                 )
             }
         }

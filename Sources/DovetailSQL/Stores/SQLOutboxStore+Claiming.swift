@@ -38,14 +38,16 @@ extension SQLOutboxStore {
     /// Rows without a lane that were to be tried again are ready from here on.
     private func start(limit: Int, in tx: Transaction) async throws -> Start {
         let now = tx.clock.now
+        // In the text: a plan for any limit reckons with a tenth of all rows, and may read the table to change a few.
+        let most = "\(limit)"
         let answers = try await tx.query([
             tx.clock.question,
             "SELECT token, expiry, held, made_at FROM \(raw: tables.outboxClaims) ORDER BY token\(raw: dialect.rowLock)",
-            "SELECT id FROM \(raw: tables.outboxScheduled) WHERE due <= \(now) ORDER BY due, id LIMIT \(limit)",
+            "SELECT id FROM \(raw: tables.outboxScheduled) WHERE due <= \(now) ORDER BY due, id LIMIT \(raw: most)",
             """
             UPDATE \(raw: tables.outbox) SET state = 0, retry_at = NULL WHERE id IN (
                 SELECT id FROM \(raw: tables.outbox) WHERE state = 1 AND retry_at <= \(now)
-                ORDER BY retry_at LIMIT \(limit)
+                ORDER BY retry_at LIMIT \(raw: most)
             )
             """,
             anyLane,
