@@ -15,6 +15,7 @@
 
         private func read(from bus: some Transport) async throws {
             let member = try await subscribe(to: bus)
+            try await rows.note(ready: options.member)
             do {
                 while true {
                     let deliveries = try await member.next(atMost: 16)

@@ -25,6 +25,14 @@
                         place INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL, number INTEGER NOT NULL,
                         member TEXT NOT NULL)
                     """)
+                try await tx.execute("CREATE TABLE IF NOT EXISTS ready (member TEXT PRIMARY KEY)")
+            }
+        }
+
+        /// Says that a consumer has subscribed: some brokers keep nothing for a group before.
+        func note(ready member: String) async throws {
+            try await database.withTransaction { tx in
+                try await tx.execute("INSERT INTO ready (member) VALUES (\(member)) ON CONFLICT (member) DO NOTHING")
             }
         }
 
