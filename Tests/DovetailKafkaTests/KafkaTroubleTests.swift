@@ -31,19 +31,7 @@
                 runtime: Runtime(instrument: log))
             let member = try await transport.subscribe(to: [run.topic], as: run.group)
             let load = TransportLoad(topic: run.topic)
-            let failures = try await withThrowingTaskGroup(of: Int.self) { group in
-                group.addTask { try await load.publish(to: transport) }
-                group.addTask {
-                    try await load.read(with: member)
-                    return 0
-                }
-                // In the middle: what came before the trouble is not to be all or nothing.
-                while load.arrived < load.count / 10 { try await run.time.sleep(for: .milliseconds(10)) }
-                try await trouble(proxy)
-                var failures = 0
-                for try await number in group { failures += number }
-                return failures
-            }
+            let failures = try await load.run(over: transport, to: member) { try await trouble(proxy) }
             #expect(load.wrong.isEmpty)
             await member.close()
             await transport.close()

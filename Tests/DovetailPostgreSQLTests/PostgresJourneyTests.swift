@@ -9,7 +9,7 @@
     @testable import DovetailSQL
 
     /// What a relay costs is mostly how often it waits for the server.
-    @Suite(.timeLimit(.minutes(2)), .disabled(if: Server.isMissing && !Server.isRequired, Server.whyMissing))
+    @Suite(.timeLimit(.minutes(5)), .disabled(if: Server.isMissing && !Server.isRequired, Server.whyMissing))
     struct PostgresJourneyTests {
         @Test("A claim makes four journeys and its completion two; one that finds nothing makes four")
         func relaying() async throws {

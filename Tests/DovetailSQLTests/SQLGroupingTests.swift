@@ -18,7 +18,7 @@ private final class Flag: Sendable {
     func set() { value.store(true, ordering: .releasing) }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct SQLGroupingTests {
     private typealias Scripted = SQLDatabase<ScriptedPool>
 

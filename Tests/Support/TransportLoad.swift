@@ -34,6 +34,36 @@ public struct TransportLoad: Sendable {
     /// How many messages there are.
     public var count: Int { keys * perKey }
 
+    // MARK: Trouble
+
+    /// Publishes and reads all messages, with trouble in the middle: some have arrived when it begins, and half are not published yet.
+    ///
+    /// - Parameters:
+    ///   - transport: Where to.
+    ///   - member: Who reads.
+    ///   - trouble: Makes the trouble, and ends it.
+    /// - Returns: How often a message was not published at once.
+    /// - Throws: What the transport, the member or the trouble throws.
+    public func run(
+        over transport: some Transport, to member: some TransportSubscription,
+        during trouble: @Sendable () async throws -> Void
+    ) async throws -> Int {
+        book.holdsBack(from: perKey / 2)
+        return try await withThrowingTaskGroup(of: Int.self) { group in
+            group.addTask { try await publish(to: transport) }
+            group.addTask {
+                try await read(with: member)
+                return 0
+            }
+            while arrived < count / 10 { try await time.sleep(for: .milliseconds(10)) }
+            book.holdsBack(from: perKey)
+            try await trouble()
+            var failures = 0
+            for try await number in group { failures += number }
+            return failures
+        }
+    }
+
     // MARK: Publishing
 
     /// Publishes all messages.
@@ -49,6 +79,7 @@ public struct TransportLoad: Sendable {
                 group.addTask {
                     var failures = 0
                     for number in 0..<perKey {
+                        while number >= book.publishable { try await time.sleep(for: .milliseconds(10)) }
                         var left = (0..<keys).filter { $0 % 4 == part }.map { message(number, of: $0) }
                         while !left.isEmpty {
                             let results = try await transport.publish(left)
@@ -120,17 +151,21 @@ public struct TransportLoad: Sendable {
         }
     }
 
-    /// What arrived first, for each key.
+    /// What arrived first, for each key, and how far to publish.
     private final class Book: Sendable {
         private struct State: Sendable {
             var first: [Int: [Int]] = [:]
             var seen: [Int: Set<Int>] = [:]
             var count = 0
+            var publishable = Int.max
         }
 
         private let state = Mutex(State())
 
         var count: Int { state.withLock { $0.count } }
+        var publishable: Int { state.withLock { $0.publishable } }
+
+        func holdsBack(from number: Int) { state.withLock { $0.publishable = number } }
 
         func note(_ number: Int, of key: Int) {
             state.withLock { state in
