@@ -38,17 +38,21 @@ struct SQLGroupingTests {
                             try await tx.execute(SQL(raw: first))
                             hasBegun.set()
                             // Once: when it is run again, the others are not in line.
-                            while !haveCome.isSet, database.core.group.waiting < others.count { await Task.yield() }
+                            while !haveCome.isSet, database.core.group.waiting < others.count, !Task.isCancelled {
+                                await Task.yield()
+                            }
                             haveCome.set()
                         }
                     }
                 )
             }
-            while !hasBegun.isSet { await Task.yield() }
+            while !hasBegun.isSet, !Task.isCancelled { await Task.yield() }
             for (index, body) in others.enumerated() {
                 group.addTask { await (index + 1, result { try await database.withGroupedTransaction(body) }) }
                 // So that they stand in line in this order; the first goes on when the last has come.
-                while index + 1 < others.count, database.core.group.waiting == index { await Task.yield() }
+                while index + 1 < others.count, database.core.group.waiting == index, !Task.isCancelled {
+                    await Task.yield()
+                }
             }
             var results: [(Int, Result<Void, any Error>)] = []
             for await result in group { results.append(result) }
@@ -95,9 +99,9 @@ struct SQLGroupingTests {
         async let first: Void = database.withGroupedTransaction { tx in
             try tx.send("A")
             hasSent.set()
-            while database.core.group.waiting < 1 { await Task.yield() }
+            while database.core.group.waiting < 1, !Task.isCancelled { await Task.yield() }
         }
-        while !hasSent.isSet { await Task.yield() }
+        while !hasSent.isSet, !Task.isCancelled { await Task.yield() }
         try await database.withGroupedTransaction { tx in try await tx.execute("B") }
         try await first
         #expect(
@@ -144,11 +148,11 @@ struct SQLGroupingTests {
         let first = Task {
             try await database.withGroupedTransaction { tx in
                 hasBegun.set()
-                while database.core.group.waiting < 2 { await Task.yield() }
+                while database.core.group.waiting < 2, !Task.isCancelled { await Task.yield() }
                 _ = try await tx.execute("A")
             }
         }
-        while !hasBegun.isSet { await Task.yield() }
+        while !hasBegun.isSet, !Task.isCancelled { await Task.yield() }
         async let second: Void = database.withGroupedTransaction { tx in try await tx.execute("B") }
         async let third: Void = database.withGroupedTransaction { tx in try await tx.execute("B") }
         await #expect(throws: DatabaseError.self) { try await first.value }
@@ -207,11 +211,11 @@ struct SQLGroupingTests {
         async let first: Void = database.withGroupedTransaction { tx in
             try await tx.execute("A")
             hasBegun.set()
-            while !mayGoOn.isSet { await Task.yield() }
+            while !mayGoOn.isSet, !Task.isCancelled { await Task.yield() }
         }
-        while !hasBegun.isSet { await Task.yield() }
+        while !hasBegun.isSet, !Task.isCancelled { await Task.yield() }
         let second = Task { try await database.withGroupedTransaction { tx in try await tx.execute("B") } }
-        while database.core.group.waiting < 1 { await Task.yield() }
+        while database.core.group.waiting < 1, !Task.isCancelled { await Task.yield() }
         second.cancel()
         await #expect(throws: CancellationError.self) { try await second.value }
         mayGoOn.set()
