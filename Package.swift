@@ -47,7 +47,7 @@ let adapters: [(name: String, uses: [String], trait: String, library: String)] =
 
 /// The test targets: one for each room, the conformance checks, and the code of the README.
 let tests: [(name: String, uses: [String])] = [
-    ("DovetailCoreTests", ["DovetailCore", "DovetailSimulation", "DovetailTesting"]),
+    ("DovetailCoreTests", ["DovetailCore", "DovetailSimulation", "DovetailTesting", "TestSupport"]),
     ("DovetailConsumerTests", ["DovetailCore", "DovetailConsumer", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailResilienceTests", ["DovetailCore", "DovetailResilience", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailOutboxTests", ["DovetailOutbox", "DovetailTesting"]),
@@ -72,8 +72,11 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailTestingTests", ["Dovetail", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailCircuitBreakerTests", ["DovetailCircuitBreaker", "DovetailSimulation", "DovetailTesting"]),
     ("DovetailBulkheadTests", ["DovetailBulkhead", "DovetailSimulation", "DovetailTesting"]),
-    ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting"]),
-    ("DovetailSQLiteTests", ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting", "SagaScenarios"]),
+    ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting", "TestSupport"]),
+    (
+        "DovetailSQLiteTests",
+        ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting", "SagaScenarios", "TestSupport"]
+    ),
     (
         "DovetailPostgreSQLTests",
         ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting", "SagaScenarios", "TestSupport"]
@@ -148,7 +151,7 @@ let package = Package(
                     .map { .target(name: $0.library, condition: .when(traits: [$0.trait])) }
             )
         }
-        // What the tests of several adapters share: trouble with connections, and a load to have it under.
+        // What the tests of several rooms share: trouble with connections, a load to have it under, values and clocks.
         + [.target(name: "TestSupport", dependencies: ["DovetailCore"], path: "Tests/Support")]
         // What is killed under the load of a broker, see Tests/Crashes/brokers.
         + [

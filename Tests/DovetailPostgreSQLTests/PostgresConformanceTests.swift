@@ -4,6 +4,7 @@
     import Dovetail
     import DovetailTesting
     import Synchronization
+    import TestSupport
     import Testing
 
     @testable import DovetailPostgreSQL

@@ -2,34 +2,13 @@
 
 import DovetailCore
 import DovetailTesting
+import TestSupport
 import Testing
 
 @testable import DovetailSQL
 
 /// Any text in a row gives what it stands for, or an error that names the row.
 @Suite(.timeLimit(.minutes(10))) struct StoredFormFuzzTests {
-    private static var full: EnvelopeAttributes {
-        var attributes = EnvelopeAttributes(id: "id \"7\"", source: "/s", type: "t.u", topic: "another.topic")
-        attributes.version = MessageVersion(major: 2, minor: 14)
-        attributes.subject = ""
-        attributes.time = Timestamp(secondsSinceEpoch: -1, nanoseconds: 999_999_999)
-        attributes.expiry = .latest
-        attributes.notBefore = .earliest
-        attributes.tenant = "acme"
-        attributes.partitionKey = "é"
-        attributes.correlationID = "c"
-        attributes.causationID = "d"
-        attributes.trace = TraceParent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").map {
-            TraceContext(traceParent: $0, traceState: TraceState("vendor=value"))
-        }
-        attributes.baggage = Baggage("user=alice,plan=gold;ttl=60")
-        attributes.contentType = "application/json"
-        attributes.schema = .version(subject: "a b:c", 3)
-        attributes.headers = ["Name": "1", "other": "", "ä": "\n"]
-        attributes.extensions = ["text": .string("7"), "number": .integer(.min), "yes": .boolean(true)]
-        return attributes
-    }
-
     private static let tokens = [
         "\"id\":", "\"version\":[", "\"headers\":[", "\"extensions\":{", "\"traceState\":\"\"", "\"baggage\":",
         "\"schema\":",
@@ -48,7 +27,7 @@ import Testing
     @Test("Attributes of messages")
     func attributes() async throws {
         let least = EnvelopeAttributes(id: "1", source: "/s", type: "t")
-        let corpus = [Self.full, least].map { Bytes(StoredAttributes.encode($0).utf8) }
+        let corpus = [EnvelopeAttributes.full, least].map { Bytes(StoredAttributes.encode($0).utf8) }
         try await Fuzzing.run("stored attributes", corpus, tokens: Self.tokens) { bytes in
             let text = String(decoding: bytes, as: UTF8.self)
             guard let read = try Self.read({ try StoredAttributes.decode(text, of: "row") }) else { return }
@@ -59,7 +38,10 @@ import Testing
 
     @Test("Headers of what is no message")
     func headers() async throws {
-        let corpus = [Bytes(StoredAttributes.encode(Self.full.headers).utf8), Bytes("[]".utf8), Bytes(#"["a"]"#.utf8)]
+        let corpus = [
+            Bytes(StoredAttributes.encode(EnvelopeAttributes.full.headers).utf8), Bytes("[]".utf8),
+            Bytes(#"["a"]"#.utf8),
+        ]
         try await Fuzzing.run("stored headers", corpus, tokens: ["\"a\",", "[", "]", ",", "\"A\""]) { bytes in
             let text = String(decoding: bytes, as: UTF8.self)
             guard let read = try Self.read({ try StoredAttributes.decodeHeaders(text, of: "row") }) else { return }
@@ -71,7 +53,7 @@ import Testing
     @Test("Messages in the log of a database")
     func logged() async throws {
         let corpus = [
-            LoggedEnvelope.encode(Envelope(Self.full, payload: [0, 1, 255])),
+            LoggedEnvelope.encode(Envelope(EnvelopeAttributes.full, payload: [0, 1, 255])),
             LoggedEnvelope.encode(Envelope(EnvelopeAttributes(id: "1", source: "/s", type: "t"), payload: [])),
         ]
         try await Fuzzing.run("logged envelope", corpus, tokens: Self.tokens) { bytes in

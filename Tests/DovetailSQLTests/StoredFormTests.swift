@@ -3,46 +3,22 @@
 import DovetailCore
 import DovetailOutbox
 import DovetailTesting
+import TestSupport
 import Testing
 
 @testable import DovetailSQL
 
 @Suite struct StoredAttributesTests {
-    private var full: EnvelopeAttributes {
-        var attributes = EnvelopeAttributes(
-            id: "id \"quoted\" \u{0} \u{1F600}", source: "/s", type: "t.u", topic: "another.topic")
-        attributes.version = MessageVersion(major: 2, minor: 14)
-        attributes.subject = ""
-        attributes.time = Timestamp(secondsSinceEpoch: -1, nanoseconds: 999_999_999)
-        attributes.expiry = .latest
-        attributes.notBefore = .earliest
-        attributes.tenant = "e\u{301}"
-        attributes.partitionKey = "\u{E9}"
-        attributes.correlationID = "c"
-        attributes.causationID = "d"
-        attributes.trace = TraceParent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").map {
-            TraceContext(traceParent: $0, traceState: TraceState("vendor=value"))
-        }
-        attributes.baggage = Baggage("user=alice,plan=gold;ttl=60")
-        attributes.contentType = "application/json"
-        attributes.schema = .version(subject: "a b:c", 3)
-        attributes.headers = ["Name": "1", "other": "", "\u{E4}": "\n"]
-        attributes.extensions = [
-            "text": .string("7"), "number": .integer(.min), "yes": .boolean(true), "no": .boolean(false),
-        ]
-        return attributes
-    }
-
     @Test("All attributes come back as they were")
     func roundTrip() throws {
-        let attributes = full
+        let attributes = EnvelopeAttributes.full
         #expect(attributes.trace != nil && attributes.baggage?.isEmpty == false)
         #expect(try StoredAttributes.decode(StoredAttributes.encode(attributes), of: "row") == attributes)
     }
 
     @Test("Texts come back byte by byte: two ways to write an accent stay two")
     func bytesAreKept() throws {
-        let found = try StoredAttributes.decode(StoredAttributes.encode(full), of: "row")
+        let found = try StoredAttributes.decode(StoredAttributes.encode(EnvelopeAttributes.full), of: "row")
         #expect(found.tenant.map { Array($0.rawValue.utf8) } == Array("e\u{301}".utf8))
         #expect(found.partitionKey.map { Array($0.rawValue.utf8) } == Array("\u{E9}".utf8))
     }

@@ -4,6 +4,7 @@
     import DovetailCore
     import DovetailSQLite
     import DovetailTesting
+    import TestSupport
     import Testing
 
     /// An adapter that does the least: one statement at a time, and no thread to run on.

@@ -6,6 +6,7 @@
     import DovetailSaga
     import DovetailSQLite
     import DovetailTesting
+    import TestSupport
     import Testing
 
     private let patience = StoreCheckPatience(limit: .seconds(60))

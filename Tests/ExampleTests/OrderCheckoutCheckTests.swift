@@ -10,15 +10,6 @@ import Testing
 
 /// The services of OrderCheckout under the ready checks, and broken as its switches break them.
 @Suite(.timeLimit(.minutes(10))) struct OrderCheckoutCheckTests {
-    private static func parts(
-        _ name: String, _ database: InMemoryDatabase, _ bus: InMemoryTransport, _ without: Set<Options.Protection>
-    ) -> ServiceParts<InMemoryDatabase, InMemoryTransport> {
-        ServiceParts(
-            name: name, database: database, bus: bus, relays: TableRelays<InMemoryDatabase>(), workers: 4,
-            without: without,
-            lease: .seconds(2), pollInterval: .seconds(1), waitsForReaders: false, crashPoints: nil, onLoss: { _ in })
-    }
-
     /// Two orders through all three services: one is paid and delivered, one finds nothing in stock.
     private static func shop(without: Set<Options.Protection> = []) -> ServiceScenario {
         let chance = Chance(seed: 1)
@@ -26,26 +17,21 @@ import Testing
         let decided = { (id: String) in chance.decides("stock", of: id, with: 0.3) }
         let chosen = [numbers.first { !decided($0) }, numbers.first(where: decided)].compactMap(\.self)
         return ServiceScenario("order") { node in
-            OrderService(parts: parts("order", node.database, node.bus, without)) { _ in }
+            OrderService(parts: .inMemory("order", node.database, node.bus, without)) { _ in }
         }
         .adding("payment") { node in
             PaymentService(
-                parts: parts("payment", node.database, node.bus, without),
+                parts: .inMemory("payment", node.database, node.bus, without),
                 gateway: CardGateway(chance: chance, decline: 0))
         }
         .adding("inventory") { node in
             InventoryService(
-                parts: parts("inventory", node.database, node.bus, without), chance: chance, outOfStock: 0.3)
+                parts: .inMemory("inventory", node.database, node.bus, without), chance: chance, outOfStock: 0.3)
         }
         .preparing { world in
-            let desk = OrderService(parts: parts("order", world.database("order"), world.bus, without)) { _ in }
+            let desk = OrderService(parts: .inMemory("order", world.database("order"), world.bus, without)) { _ in }
             for (index, id) in chosen.enumerated() {
-                let line = try OrderLine(
-                    json:
-                        #"{"orderID":"\#(id)","customerID":"c","sku":"tea","quantity":1,"cents":300,"placedAt":"2026-01-01"}"#
-                )
-                try await desk.place(
-                    line, position: IntakePosition(file: "test", seed: 1, line: index + 1, accepted: index + 1))
+                try await desk.place(.sample(id), position: .sample(index + 1))
             }
         }
     }

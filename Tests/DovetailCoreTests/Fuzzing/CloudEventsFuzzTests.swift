@@ -2,31 +2,17 @@
 
 import DovetailCore
 import DovetailTesting
+import TestSupport
 import Testing
 
 /// Any bytes give an envelope or an error with a name; an envelope that was read can be written, and is then read the same.
 @Suite(.timeLimit(.minutes(10))) struct CloudEventsFuzzTests {
     /// An event with everything that an event can have.
     private static var full: Envelope<Bytes> {
-        var attributes = EnvelopeAttributes(
-            id: "id \"7\" é", source: "/orders", type: "shop.order.placed", topic: "orders")
-        attributes.version = MessageVersion(major: 2, minor: 14)
+        var attributes = EnvelopeAttributes.full
+        // What a CloudEvent cannot say.
+        attributes.id = "id \"7\" é"
         attributes.subject = "order-7"
-        attributes.time = Timestamp(secondsSinceEpoch: 1_767_225_600, nanoseconds: 123_456_789)
-        attributes.expiry = .latest
-        attributes.notBefore = .earliest
-        attributes.tenant = "acme"
-        attributes.partitionKey = "7"
-        attributes.correlationID = "c"
-        attributes.causationID = "d"
-        attributes.trace = TraceParent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").map {
-            TraceContext(traceParent: $0, traceState: TraceState("vendor=value"))
-        }
-        attributes.baggage = Baggage("user=alice,plan=gold;ttl=60")
-        attributes.contentType = "application/json"
-        attributes.schema = .version(subject: "a b:c", 3)
-        attributes.headers = ["Name": "1", "other": "", "ä": "\n"]
-        attributes.extensions = ["text": .string("7"), "number": .integer(.min), "yes": .boolean(true)]
         return Envelope(attributes, payload: Bytes(#"{"orderID":"7","cents":1200}"#.utf8))
     }
 

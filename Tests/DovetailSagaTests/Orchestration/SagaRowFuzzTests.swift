@@ -105,4 +105,51 @@ import Testing
             #expect(try await Self.rows(in: world).count > 0)
         }
     }
+
+    /// What replaces a count in a stored progress, by the place of the count.
+    private static let counts: [String: @Sendable (String, Int) -> String] = [
+        "attempt": { $0.replacing(/"attempt":\d+/, with: "\"attempt\":\($1)") },
+        "order": { $0.replacing(/"order":\d+/, with: "\"order\":\($1)") },
+        "completions": { $0.replacing(/"completions":\d+/, with: "\"completions\":\($1)") },
+        "rounds": { $0.replacing(/"rounds":{}/, with: "\"rounds\":{\"a\":\($1)}") },
+        "takeovers": { $0.replacing(/^{/, with: "{\"takeovers\":\($1),") },
+    ]
+
+    @Test(
+        "A saga that counts further than anybody can, or below nothing, is not gone on with",
+        arguments: counts.keys.sorted())
+    func outOfRange(place: String) async throws {
+        let edit = try #require(Self.counts[place])
+        var sound = try #require(try await Self.corpus().first)
+        sound.epoch = FencingToken(number: 0)
+        let text = String(decoding: sound.progress, as: UTF8.self)
+        let world = TestWorld()
+        let engine = try Engine(Self.saga(Workers()), in: world.database)
+        world.add("engine") { _ in engine }
+        let row = sound
+        try await world.run(allowingLeftovers: true) {
+            for count in [Int.max, Int(Int32.max) + 1, -1, Int.min] {
+                var spoilt = row
+                spoilt.id = SagaID("\(count)")
+                let edited = edit(text, count)
+                #expect(edited != text)
+                spoilt.progress = Bytes(edited.utf8)
+                try await Self.put(spoilt, in: world)
+                try await world.advance(by: .seconds(1))
+                let instance = try #require(try await engine.instance(spoilt.id))
+                #expect(instance.status == .parked)
+                #expect(instance.reason?.contains("out of range") == true)
+                _ = try? await engine.retry(spoilt.id, by: "test", why: "try")
+                try await world.advance(by: .seconds(1))
+                #expect(try await engine.instance(spoilt.id)?.status == .parked)
+            }
+            // The greatest count there may be can be read.
+            var last = row
+            last.id = "last"
+            last.progress = Bytes(edit(text, Int(Int32.max)).utf8)
+            try await Self.put(last, in: world)
+            try await world.advance(by: .seconds(1))
+            #expect(try await engine.instance("last")?.reason?.contains("out of range") != true)
+        }
+    }
 }
