@@ -36,9 +36,13 @@
                         )
                         """)
                     let lines = try await Debezium.read(3, of: table, prefix: prefix) {
+                        // Before it streams, it has yet to note from where on, and what was written until then is not for it.
                         try await untilTrue {
                             try await !shop.ask(
-                                "SELECT 1 FROM pg_replication_slots WHERE slot_name = \(prefix + "debezium") AND active"
+                                """
+                                SELECT 1 FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid
+                                WHERE s.slot_name = \(prefix + "debezium") AND r.state = 'streaming'
+                                """
                             ).isEmpty
                         }
                         for number in 1...3 {
@@ -110,6 +114,7 @@
                 transforms.outbox.table.fields.additional.placement=type:header:type,origin:header:source
                 key.converter.schemas.enable=false
                 value.converter.schemas.enable=false
+                header.converter.schemas.enable=false
                 """
             let file = folder.appendingPathComponent("debezium.properties")
             try properties.write(to: file, atomically: true, encoding: .utf8)
@@ -123,11 +128,18 @@
             let output = folder.appendingPathComponent("output")
             try Data().write(to: output)
             process.standardOutput = try FileHandle(forWritingTo: output)
-            process.standardError = FileHandle.nullDevice
+            let errors = folder.appendingPathComponent("errors")
+            try Data().write(to: errors)
+            process.standardError = try FileHandle(forWritingTo: errors)
             try process.run()
             defer { if process.isRunning { process.terminate() } }
             try await body()
             try await untilTrue { !process.isRunning }
+            if process.terminationStatus != 0 {
+                let why = try String(contentsOf: errors, encoding: .utf8).split(separator: "\n")
+                    .filter { !$0.hasPrefix("\tat ") && !$0.contains("DEBUG") }.suffix(20).joined(separator: "\n")
+                Issue.record("Debezium ended with \(process.terminationStatus):\n\(why)")
+            }
             let text = try String(contentsOf: output, encoding: .utf8)
             return text.split(separator: "\n").map { $0.split(separator: "\t").map(String.init) }
                 .filter { $0.first?.hasPrefix("outbox.event.") == true }

@@ -159,6 +159,13 @@
             try await ask("SELECT pg_logical_emit_message(true, 'filler', repeat('x', 120000))")
         }
 
+        /// Writes as much to a table that is nobody's business: the server sends nothing of that.
+        func fillOtherTable() async throws {
+            try await ask("CREATE TABLE \"\(raw: prefix)filler\" (line TEXT)")
+            try await ask(
+                "INSERT INTO \"\(raw: prefix)filler\" SELECT repeat(md5(n::text), 4) FROM generate_series(1, 1000) n")
+        }
+
         /// Cuts off whoever reads the slot.
         func cutOffReader() async throws {
             try await ask(

@@ -248,9 +248,12 @@
             try await withLog { shop in
                 try await shop.publish(["1"])
                 try await shop.run { shop.sink.ids.count == 1 }
-                let start = try await shop.confirmed()
-                try await shop.fillLog()
-                try await shop.run { try await shop.confirmed() >= start + 100_000 }
+                // By messages and by rows of others.
+                for fill in [shop.fillLog, shop.fillOtherTable] {
+                    let start = try await shop.confirmed()
+                    try await fill()
+                    try await shop.run { try await shop.confirmed() >= start + 100_000 }
+                }
                 #expect(shop.sink.ids == ["1"])
             }
         }
