@@ -60,7 +60,7 @@ struct ShakySagas<Inner: SagaStore>: SagaStore {
 
     func now(in tx: Transaction) async throws -> Timestamp { try await inner.now(in: tx) }
 
-    func insert(_ change: SagaChange, in tx: Transaction) async throws -> SagaRow? {
+    func insert(_ change: SagaChange, in tx: Transaction) async throws -> SagaInserted {
         try await inner.insert(change, in: tx)
     }
 

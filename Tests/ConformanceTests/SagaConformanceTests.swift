@@ -37,7 +37,8 @@ struct SagaConformanceTests {
         (.messagesAreTakenInOrder, .takesNothing), (.targetedMessageReachesItsSaga, .dropsTargeted),
         (.historyIsKept, .forgetsHistory), (.historyIsKept, .pagesWrong), (.sagasAreFound, .ignoresStep),
         (.sagasAreFound, .findsNewestFirst), (.sweepIsBounded, .sweepsEverything), (.sweepIsBounded, .sweepsOpen),
-        (.forgottenStaysForgotten, .revivesForgotten), (.statisticsCount, .countsAll),
+        (.forgottenStaysForgotten, .revivesForgotten), (.identifierIsUsedAgain, .restartsHistory),
+        (.statisticsCount, .countsAll),
     ]
 
     @Test("A store that breaks a promise fails the check of that name", arguments: culprits)

@@ -136,7 +136,7 @@ package struct TroubledSagas<Inner: SagaStore>: SagaStore {
 
     package func now(in tx: Transaction) async throws -> Timestamp { try await inner.now(in: tx) }
 
-    package func insert(_ change: SagaChange, in tx: Transaction) async throws -> SagaRow? {
+    package func insert(_ change: SagaChange, in tx: Transaction) async throws -> SagaInserted {
         try await inner.insert(change, in: tx)
     }
 

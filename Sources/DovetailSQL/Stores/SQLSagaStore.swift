@@ -41,14 +41,15 @@ public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
     /// - Parameters:
     ///   - change: The saga as it begins.
     ///   - tx: The transaction.
-    /// - Returns: The saga that was there already; `nil` if this one was added.
+    /// - Returns: Whether it was added, or the saga that was there already.
     /// - Throws: `DatabaseError`.
-    public func insert(_ change: SagaChange, in tx: Transaction) async throws -> SagaRow? {
+    public func insert(_ change: SagaChange, in tx: Transaction) async throws -> SagaInserted {
         try tx.check(database: database.core.id)
         try tx.checkWritable()
         let row = change.row
         let isHeld = change.lease != nil && !row.status.isFinal
-        let inserted = try await tx.execute(
+        // Of a forgotten saga of this identifier the history may be kept.
+        let inserted = try await tx.query(
             """
             INSERT INTO \(raw: tables.sagas) (
                 id, name, version, status, step, business_key, reason, fingerprint, state, progress, started_at, changed_at,
@@ -56,13 +57,23 @@ public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
             ) VALUES (
                 \(row.id.rawValue), \(row.name), \(row.version), \(row.status.rawValue), \(row.step), \(row.businessKey),
                 \(row.reason), \(row.fingerprint), \(text(row.state)), \(text(row.progress)),
-                \(row.started.microsecondsSinceEpoch), \(row.changed.microsecondsSinceEpoch), \(row.records),
+                \(row.started.microsecondsSinceEpoch), \(row.changed.microsecondsSinceEpoch),
+                \(row.records) + COALESCE((SELECT MAX(number) FROM \(raw: tables.sagaHistory) WHERE saga = \(row.id.rawValue)), 0),
                 \(isHeld ? 1 : 0), 0, 0, \(isHeld ? 1 : 0), \(isHeld), \(claimable(change, tx))
-            ) ON CONFLICT (id) DO NOTHING
+            ) ON CONFLICT (id) DO NOTHING RETURNING records
             """)
-        guard inserted > 0 else { return try await load(row.id, in: tx) }
+        guard let added = inserted.first else {
+            guard let existing = try await load(row.id, in: tx) else {
+                throw DatabaseError(
+                    .serializationFailure, "The saga '\(row.id)' was forgotten while it was to be added.")
+            }
+            return .existing(existing)
+        }
+        let records = try added.integer(0)
+        var change = change
+        for index in change.records.indices { change.records[index].number += records - row.records }
         try await writeBeside(change, in: tx)
-        return nil
+        return .inserted(records: records)
     }
 
     /// Writes a saga that the caller has claimed, if and when the transaction commits.

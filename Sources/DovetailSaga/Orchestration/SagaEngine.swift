@@ -104,7 +104,10 @@ public final class SagaEngine<DB: SagaDatabase & OutboxDatabase & IdempotencyDat
         let turn = try await workshop.begin(
             catalogue.latest(named: S.name), id: id, state: state, businessKey: businessKey, now: now,
             lease: run?.hasRoom ?? false ? settings.lease : nil)
-        if let existing = try await store.insert(turn.change, in: tx) {
+        let records: Int64
+        switch try await store.insert(turn.change, in: tx) {
+        case .inserted(let last): records = last
+        case .existing(let existing):
             guard existing.name == S.name, existing.fingerprint == turn.change.row.fingerprint else {
                 throw SagaError(
                     .inputMismatch,
@@ -119,7 +122,7 @@ public final class SagaEngine<DB: SagaDatabase & OutboxDatabase & IdempotencyDat
             workshop.tell(turn)
             guard isHeld, let run else { return wakeUp?.notify() ?? () }
             var row = turn.change.row
-            (row.epoch, row.claims) = (FencingToken(number: 1), 1)
+            (row.epoch, row.claims, row.records) = (FencingToken(number: 1), 1, records)
             run.accept(row, clock)
         }
         return SagaStart(id: id, isNew: true, status: turn.change.row.status)

@@ -150,6 +150,15 @@ public struct SagaChange: Sendable {
     }
 }
 
+/// What became of a saga that was to be added.
+public enum SagaInserted: Sendable, Hashable {
+    /// The saga was added; this is the number of the last record of its history.
+    case inserted(records: Int64)
+
+    /// Nothing was added, since there is a saga of this identifier.
+    case existing(SagaRow)
+}
+
 /// What became of a save.
 public enum SagaSaved: Sendable, Hashable {
     /// The saga was written; so many messages are counted with it now.

@@ -38,12 +38,15 @@ public protocol SagaStore<Transaction>: Sendable {
 
     /// Adds a saga, if and when the transaction commits and unless there is one of its identifier.
     ///
+    /// Where the history of a forgotten saga of this identifier is kept, the new one's records come behind it: the store adds
+    /// the number of the last one to those of the records, and to how many the saga has.
+    ///
     /// - Parameters:
-    ///   - change: The saga as it begins, with its first records and the messages it waits for.
+    ///   - change: The saga as it begins, with its first records, numbered from 1, and the messages it waits for.
     ///   - tx: The transaction.
-    /// - Returns: The saga that was there already; `nil` if this one was added.
+    /// - Returns: Whether it was added, or the saga that was there already.
     /// - Throws: `DatabaseError`.
-    func insert(_ change: SagaChange, in tx: Transaction) async throws -> SagaRow?
+    func insert(_ change: SagaChange, in tx: Transaction) async throws -> SagaInserted
 
     /// Claims sagas that are due, for a time within which no other claim gets them.
     ///

@@ -94,6 +94,9 @@ public enum SagaStoreCheck: String, CaseIterable, Sendable, CustomTestStringConv
     /// A saga that was forgotten is not brought back, neither by a save of one who had it in hand nor by a message.
     case forgottenStaysForgotten
 
+    /// A saga of an identifier that a forgotten one had goes on in the history that is kept.
+    case identifierIsUsedAgain
+
     /// The statistics count what has not ended and what is parked, and say how long the oldest has been due.
     case statisticsCount
 
@@ -151,6 +154,7 @@ public enum SagaStoreCheck: String, CaseIterable, Sendable, CustomTestStringConv
             case .sagasAreFound: try await probe.sagasAreFound()
             case .sweepIsBounded: try await probe.sweepIsBounded()
             case .forgottenStaysForgotten: try await probe.forgottenStaysForgotten()
+            case .identifierIsUsedAgain: try await probe.identifierIsUsedAgain()
             case .statisticsCount: try await probe.statisticsCount()
             }
         }

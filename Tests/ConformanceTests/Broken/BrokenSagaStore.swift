@@ -41,7 +41,8 @@ struct BrokenSagaStore: SagaStore {
         case exceedsLimit, claimsEarly, claimsWaiting, claimsTwice, neverExpires, forgetsClaims, renewsNothing
         case losesStep, ignoresEpoch, savesUnseen, refusesRepeats, claimsEnded
         case reachesOneOnly, dropsEarly, keepsClosed, reversesMessages, takesNothing, dropsTargeted
-        case forgetsHistory, pagesWrong, ignoresStep, findsNewestFirst, sweepsEverything, sweepsOpen, revivesForgotten,
+        case forgetsHistory, restartsHistory, pagesWrong, ignoresStep, findsNewestFirst, sweepsEverything, sweepsOpen,
+            revivesForgotten,
             countsAll
     }
 
@@ -53,7 +54,7 @@ struct BrokenSagaStore: SagaStore {
 
     func now(in tx: InMemoryTransaction) async throws -> Timestamp { try await inner.now(in: tx) }
 
-    func insert(_ change: SagaChange, in tx: InMemoryTransaction) async throws -> SagaRow? {
+    func insert(_ change: SagaChange, in tx: InMemoryTransaction) async throws -> SagaInserted {
         var change = change
         switch defect {
         case .dropsReason: change.row.reason = nil
@@ -62,8 +63,11 @@ struct BrokenSagaStore: SagaStore {
         case .claimsWaiting: change.due = change.due ?? change.row.started
         default: break
         }
-        let existing = try await inner.insert(change, in: tx)
-        return defect == .replacesExisting ? nil : existing
+        let inserted = try await inner.insert(change, in: tx)
+        switch defect {
+        case .replacesExisting, .restartsHistory: return .inserted(records: change.row.records)
+        default: return inserted
+        }
     }
 
     func claim(_ names: [String], limit: Int, lease: Duration) async throws -> SagaClaim {

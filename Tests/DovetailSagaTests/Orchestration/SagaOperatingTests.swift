@@ -270,7 +270,14 @@ struct SagaOperatingTests {
             #expect(try await engine.find(SagaQuery()).count == 6)
             try await world.advance(by: .seconds(3000))
             #expect(try await engine.find(SagaQuery()).map(\.id) == ["parked"])
-            #expect(try await engine.history(of: "3").records.last?.kind == .completed)
+            let history = try await engine.history(of: "3").records
+            #expect(history.last?.kind == .completed)
+            // The identifier is free again; what was before stays before.
+            #expect(try await engine.start(Plain.self, id: "3", state: .init()).isNew)
+            try await world.untilQuiet()
+            let both = try await engine.history(of: "3").records
+            #expect(both.prefix(history.count) == history[...])
+            #expect(both.map(\.number) == Array(1...Int64(2 * history.count)))
         }
     }
 }

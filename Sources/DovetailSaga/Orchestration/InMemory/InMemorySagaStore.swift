@@ -35,17 +35,22 @@ public struct InMemorySagaStore: SagaStore {
     /// - Parameters:
     ///   - change: The saga as it begins.
     ///   - tx: The transaction.
-    /// - Returns: The saga that was there already; `nil` if this one was added.
+    /// - Returns: Whether it was added, or the saga that was there already.
     /// - Throws: `DatabaseError` with `transactionEnded`, `readOnlyTransaction`, `foreignTransaction` or `deadlock`.
-    public func insert(_ change: SagaChange, in tx: InMemoryTransaction) async throws -> SagaRow? {
+    public func insert(_ change: SagaChange, in tx: InMemoryTransaction) async throws -> SagaInserted {
         let pending = try await writing(in: tx)
-        if let existing = entry(change.row.id, pending) { return existing.row }
+        if let existing = entry(change.row.id, pending) { return .existing(existing.row) }
+        // Of a forgotten saga of this identifier the history may be kept.
+        let last = sagas.read { $0.histories[change.row.id]?.last?.number ?? 0 }
+        var change = change
+        for index in change.records.indices { change.records[index].number += last }
         var row = change.row
+        row.records += last
         row.epoch = FencingToken(number: change.lease == nil ? 0 : 1)
         row.claims = change.lease == nil ? 0 : 1
         (row.signals, row.seen) = (0, 0)
         write(row, change, pending)
-        return nil
+        return .inserted(records: row.records)
     }
 
     /// Writes a saga that the caller has claimed, if and when the transaction commits.

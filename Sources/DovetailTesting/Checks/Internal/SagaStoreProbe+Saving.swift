@@ -287,6 +287,29 @@ extension SagaStoreProbe {
         try probe.require(try await history(of: "1").map(\.number), is: [1], "The history of a saga that was forgotten")
     }
 
+    func identifierIsUsedAgain() async throws {
+        try await add(["1"])
+        var end = try await claim(exactly: ["1"], "What is due")[0]
+        let now = try await now()
+        (end.status, end.records, end.changed) = (.completed, 2, now)
+        let records = [record(1, of: "1", at: now), record(2, of: "1", at: now)]
+        try await saved(SagaChange(row: end, records: records), "The end")
+        try await probe.waitForSpan()
+        try probe.require(try await store.sweep(olderThan: .zero, limit: 10), is: 1, "How many sagas were forgotten")
+        var first = row("1", at: now)
+        first.records = 1
+        let change = SagaChange(row: first, due: now, records: [record(1, of: "1", at: now)])
+        let inserted = try await database.withTransaction { tx in try await store.insert(change, in: tx) }
+        try probe.require(inserted, is: .inserted(records: 3), "What came of adding a saga of the same identifier")
+        try probe.require(try await history(of: "1").map(\.number), is: [1, 2, 3], "The history of both")
+        var next = try await claim(exactly: ["1"], "What is due of the second")[0]
+        try probe.require(next.records, is: 3, "How many records the second has")
+        next.records = 4
+        try await saved(SagaChange(row: next, due: now, records: [record(4, of: "1", at: now)]), "The second")
+        try probe.require(
+            try await history(of: "1", after: 2).map(\.number), is: [3, 4], "The history after the first")
+    }
+
     func statisticsCount() async throws {
         let none = try await store.statistics()
         try probe.require(

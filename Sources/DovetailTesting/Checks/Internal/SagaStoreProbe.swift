@@ -46,8 +46,8 @@ struct SagaStoreProbe<DB: SagaDatabase>: Sendable {
             for id in ids {
                 let change = SagaChange(
                     row: row(id, name: name, at: now), lease: lease, due: isDue ? now : nil, opened: waits)
-                let existing = try await store.insert(change, in: tx)
-                try probe.require(existing == nil, "The saga '\(id)' was there before it was added.")
+                let inserted = try await store.insert(change, in: tx)
+                try probe.require(inserted, is: .inserted(records: 0), "What came of adding the saga '\(id)'")
             }
         }
     }
@@ -122,8 +122,8 @@ struct SagaStoreProbe<DB: SagaDatabase>: Sendable {
         row.records = 1
         try await database.withTransaction { [row] tx in
             let change = SagaChange(row: row, due: now, records: [record(1, of: row.id, at: now)])
-            let existing = try await store.insert(change, in: tx)
-            try probe.require(existing == nil, "A saga was there before it was added.")
+            let inserted = try await store.insert(change, in: tx)
+            try probe.require(inserted, is: .inserted(records: 1), "What came of adding a saga")
             let own = try await store.load(row.id, in: tx)
             try probe.require(own?.state == row.state, "A transaction does not see the saga it added.")
         }
@@ -166,8 +166,7 @@ struct SagaStoreProbe<DB: SagaDatabase>: Sendable {
                     try await database.withTransaction { tx in
                         var row = row("1", at: now)
                         row.fingerprint = "\(number)"
-                        let existing = try await store.insert(SagaChange(row: row, due: now), in: tx)
-                        return existing == nil
+                        return try await store.insert(SagaChange(row: row, due: now), in: tx) == .inserted(records: 0)
                     }
                 }
             }
@@ -178,7 +177,7 @@ struct SagaStoreProbe<DB: SagaDatabase>: Sendable {
         let existing = try await database.withTransaction { tx in
             try await store.insert(SagaChange(row: row("1", at: now), due: now), in: tx)
         }
-        try probe.require(existing?.fingerprint, is: first.fingerprint, "What is returned in place of a second saga")
+        try probe.require(existing, is: .existing(first), "What is returned in place of a second saga")
         try probe.require(try await load("1"), is: first, "The saga after another of its identifier was added")
     }
 
