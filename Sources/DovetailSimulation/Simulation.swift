@@ -106,7 +106,7 @@ public final class Simulation: Sendable {
     /// Has work that another thread brings back reported as escaped; otherwise it only makes the order of things depend on the
     /// machine.
     func refuseOtherThreads() {
-        executor.atOtherThreads { [escapeGuard] in escapeGuard.note("come back from another thread") }
+        executor.atOtherThreads { [weak escapeGuard] in escapeGuard?.note("come back from another thread") }
     }
 
     /// How many jobs were run so far.

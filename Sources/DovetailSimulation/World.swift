@@ -184,8 +184,8 @@ public final class World: Sendable {
     ///   ``SimulationError/Code/invariantBroken``.
     public func require(_ invariants: Invariant...) {
         watch.add(invariants)
-        let watch = watch
-        simulation.checkSteps { watch.step() }
+        // What the watch looks at leads back to whom this is given to.
+        simulation.checkSteps { [weak watch] in watch?.step() }
     }
 
     // MARK: Choosing
