@@ -116,14 +116,17 @@
             await transport.close()
         }
 
-        @Test("Publishing that is cancelled throws at once")
-        func cancelled() async throws {
+        @Test(
+            "Publishing that is cancelled throws at once, before it has begun and while it waits",
+            arguments: [.zero, .milliseconds(300)] as [Duration])
+        func cancelled(after time: Duration) async throws {
             let cluster = try MockCluster()
             let transport = try cluster.connect(publishTimeout: .seconds(60), closeTimeout: .milliseconds(100))
             _ = try await transport.publish([envelope("0")])
             cluster.setDown(true)
             let started = ContinuousClock.now
             let task = Task { try await transport.publish((0..<3).map { envelope("\($0)", key: "a") }) }
+            if time > .zero { try await SystemTime().sleep(for: time) }
             task.cancel()
             await #expect(throws: CancellationError.self) { try await task.value }
             #expect(ContinuousClock.now - started < .seconds(10))

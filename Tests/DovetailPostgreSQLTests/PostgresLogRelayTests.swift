@@ -93,6 +93,8 @@
                     for round in 0..<3 {
                         try await shop.publish(["\(round)a", "\(round)b"])
                         try await untilTrue { shop.sink.ids.contains("\(round)b") }
+                        // Long enough for the other one to find that it has to wait.
+                        if round == 0 { try await SystemTime().sleep(for: .seconds(1)) }
                         try await shop.cutOffReader()
                     }
                     group.cancelAll()

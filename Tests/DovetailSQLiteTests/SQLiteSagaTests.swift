@@ -102,6 +102,9 @@
             let calls = Errand.Calls()
             let engine = try SagaEngine(Errand(calls: calls, refuses: refuses), in: database)
             try await running([engine]) {
+                // Once the engine is at work; before, a saga is claimed in a commit of its own.
+                try await engine.start(Errand.self, id: "0", state: .init())
+                try await ended(engine, ["0"])
                 let before = pool.commits.value.withLock { $0 }
                 try await engine.start(Errand.self, id: "1", state: .init())
                 try await ended(engine, ["1"])

@@ -68,13 +68,13 @@ import Testing
 
     @Test("Whatever goes wrong, each order ends once and the books balance")
     func survivesBadDays() async throws {
-        print(try await Self.day().check(seeds: 60))
+        print(try await Self.day().check(seeds: 20))
     }
 
     @Test(
         "Without a protection a bad day is found and told", arguments: [.outbox, .idempotency] as [Options.Protection])
     func unprotected(without: Options.Protection) async throws {
-        let report = await Self.day(without: [without]).run(seeds: 0..<1000, shrinkingFor: .seconds(2))
+        let report = await Self.day(without: [without]).run(seeds: 0..<1000, shrinkingFor: .milliseconds(500))
         let failure = try #require(report.failure)
         #expect(failure.story.contains("Replay: DOVETAIL_REPLAY="))
     }

@@ -44,7 +44,7 @@ import Testing
             guard let written = try Self.read({ () throws(MessageError) in try format.encode(envelope) }) else {
                 return
             }
-            try Self.require(try format.decode(written), is: envelope, "written and read again")
+            try Self.require(try format.decode(written), is: Self.asWritten(envelope), "written and read again")
         }
     }
 
@@ -58,7 +58,9 @@ import Testing
                 return
             }
             let again = try format.decodeBatch(written)
-            guard again == all else { throw Fuzzing.Broken("A batch that is written and read again is another.") }
+            guard again == all.map(Self.asWritten) else {
+                throw Fuzzing.Broken("A batch that is written and read again is another.")
+            }
         }
     }
 
@@ -83,12 +85,12 @@ import Testing
                 let written = try Self.read({ () throws(MessageError) in try format.encode(envelope) })
             else { return }
             let again = try format.decode(headers: written.headers, payload: written.payload, topic: "t")
-            try Self.require(again, is: envelope, "written and read again")
+            try Self.require(again, is: Self.asWritten(envelope), "written and read again")
             // Without a content type, data in JSON is JSON.
             guard envelope.contentType != nil else { return }
             let structured = CloudEventsJSONFormat()
             let converted = try structured.decode(try structured.encode(envelope), topic: "t")
-            try Self.require(converted, is: envelope, "put into JSON and read again")
+            try Self.require(converted, is: Self.asWritten(envelope), "put into JSON and read again")
         }
     }
 
@@ -117,6 +119,15 @@ import Testing
             }
             return nil
         }
+    }
+
+    /// What is written of an envelope: of a later version of the trace parent, of which only a part is known, what version 0 says.
+    private static func asWritten(_ envelope: Envelope<Bytes>) -> Envelope<Bytes> {
+        var envelope = envelope
+        if let trace = envelope.trace, let known = TraceParent(trace.traceParent.text) {
+            envelope.trace = TraceContext(traceParent: known, traceState: trace.traceState)
+        }
+        return envelope
     }
 
     private static func require<Value: Equatable>(_ value: Value, is expected: Value, _ what: String) throws {
