@@ -3,6 +3,7 @@
 #if PostgreSQL
     import Dovetail
     import DovetailTesting
+    import Foundation
     import Synchronization
     import Testing
 
@@ -36,10 +37,14 @@
 
     @Suite(.timeLimit(.minutes(20)), .disabled(if: Server.isMissing && !Server.isRequired, Server.whyMissing))
     struct PostgresQueryPlanTests {
+        /// How many rows the tables hold that do not have a million anyway: `DOVETAIL_PLAN_ROWS=1000000` is the long form.
+        private static let rows =
+            ProcessInfo.processInfo.environment["DOVETAIL_PLAN_ROWS"].flatMap { Int($0) } ?? 200_000
+
         /// Fills the tables that grow with what they hold when things go wrong for long.
         private func fill(_ database: PostgresDatabase, _ tables: SQLTables) async throws {
             let many = "generate_series(1, 1000000) AS n"
-            let some = "generate_series(1, 200000) AS n"
+            let some = "generate_series(1, \(Self.rows)) AS n"
             let statements = [
                 """
                 INSERT INTO \(tables.outbox) (state, lane, due, retry_at, attributes, payload)
