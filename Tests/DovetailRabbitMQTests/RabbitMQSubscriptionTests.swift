@@ -13,6 +13,20 @@
         private var topic: Topic { run.topic }
         private var group: ConsumerGroup { run.group }
 
+        @Test("A member may come at the very moment at which the last one goes")
+        func comesAsTheLastGoes() async throws {
+            let going = try Broker.connect()
+            let coming = try Broker.connect()
+            for _ in 0..<40 {
+                let first = try await going.subscribe(to: [run.topic], as: run.group)
+                async let second = coming.subscribe(to: [run.topic], as: run.group)
+                await first.close()
+                await (try await second).close()
+            }
+            await going.close()
+            try await run.clean(coming)
+        }
+
         @Test(
             "After a crash what was not settled comes again in its order, and nothing else, though it was settled out of order"
         )

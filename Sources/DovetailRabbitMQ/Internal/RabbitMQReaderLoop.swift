@@ -208,13 +208,28 @@
                 try connection.open(Self.topology)
                 try RabbitMQTopology.declare(names, settings.topics, on: Self.topology, connection)
                 try RabbitMQTopology.declare(member.group, of: names, settings.topics, on: Self.topology, connection)
-                let presence = names.members(of: member.group)
-                try connection.declareQueue(presence, isLasting: false, on: Self.topology)
-                let channel = newChannel(connection)
-                try connection.open(channel)
-                try connection.consume(presence, prefetch: nil, on: channel)
-                presences[channel] = member
+                try announce(member, of: names)
                 for number in 0..<names.partitions { try open(number, of: names, member) }
+            }
+        }
+
+        /// Lets the others count a member, by a consumer of a queue that goes with its last one.
+        private mutating func announce(_ member: RabbitMQMember, of names: RabbitMQNames) throws(AMQPFailure) {
+            guard let connection else { return }
+            let presence = names.members(of: member.group)
+            // The last one may be that of a dead process, and go between two words of ours.
+            for attempt in 1...10 {
+                let channel = newChannel(connection)
+                do throws(AMQPFailure) {
+                    try connection.open(Self.topology)
+                    try connection.declareQueue(presence, isLasting: false, on: Self.topology)
+                    try connection.open(channel)
+                    try connection.consume(presence, prefetch: nil, on: channel)
+                    presences[channel] = member
+                    return
+                } catch  where error.isNotFound && attempt < 10 {
+                    continue
+                }
             }
         }
 
