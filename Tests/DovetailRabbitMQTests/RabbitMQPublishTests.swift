@@ -92,8 +92,9 @@
                     }
                 }
                 tasks.addTask {
-                    for _ in 0..<3 {
-                        try await run.time.sleep(for: .milliseconds(60))
+                    // At once, too: a quick broker has confirmed all in some tens of milliseconds.
+                    for pause in [2, 5, 10, 20, 60, 60] {
+                        try await run.time.sleep(for: .milliseconds(pause))
                         transport.cutConnections()
                     }
                     return 0

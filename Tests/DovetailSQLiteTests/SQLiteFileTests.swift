@@ -22,6 +22,23 @@
 
         // MARK: What cannot be opened
 
+        @Test("Those who begin with a new file at the same time do not get in each other's way")
+        func beginningTogether() async throws {
+            for _ in 0..<20 {
+                let folder = try TemporaryFolder()
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<6 {
+                        let database = folder.database()
+                        group.addTask {
+                            try await database.open()
+                            await database.close()
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+            }
+        }
+
         @Test("A missing folder, a folder in place of a file, and what is no file are told by name")
         func cannotOpen() async throws {
             for path in [folder.path + "/missing/shop.db", folder.path, "", ":memory:", "a\u{0}b"] {

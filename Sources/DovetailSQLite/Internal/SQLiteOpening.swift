@@ -52,14 +52,29 @@
             }
             // The first that reads the file; says so if it is no database.
             try run("PRAGMA schema_version")
-            if access == .writing { try useLog(connection, path, access) }
+            if access == .writing { try useLog(connection, path, access, configuration) }
             try run("PRAGMA synchronous = \(configuration.synchronous.pragma)")
             try run("PRAGMA foreign_keys = ON")
             try run("PRAGMA journal_size_limit = \(mostLogBytes)")
             if access == .reading { try run("PRAGMA query_only = ON") }
         }
 
-        private static func useLog(_ connection: OpaquePointer, _ path: String, _ access: SQLAccess) throws {
+        private static func useLog(
+            _ connection: OpaquePointer, _ path: String, _ access: SQLAccess, _ configuration: SQLiteConfiguration
+        ) throws {
+            // Two programs that begin with a new file at once are in each other's way here, and SQLite does not wait by itself.
+            let time = SystemTime()
+            let deadline = time.monotonic() + configuration.busyTimeout
+            while true {
+                do {
+                    return try switchToLog(connection, path, access)
+                } catch let error as DatabaseError where error.code == .locked && time.monotonic() < deadline {
+                    sqlite3_sleep(5)
+                }
+            }
+        }
+
+        private static func switchToLog(_ connection: OpaquePointer, _ path: String, _ access: SQLAccess) throws {
             var statement: OpaquePointer?
             defer { sqlite3_finalize(statement) }
             guard sqlite3_prepare_v2(connection, "PRAGMA journal_mode = WAL", -1, &statement, nil) == SQLITE_OK,
