@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if SQLite
+    import CSQLite
     import DovetailCore
     import DovetailOutbox
     import DovetailSQLite
@@ -21,23 +22,6 @@
         }
 
         // MARK: What cannot be opened
-
-        @Test("Those who begin with a new file at the same time do not get in each other's way")
-        func beginningTogether() async throws {
-            for _ in 0..<20 {
-                let folder = try TemporaryFolder()
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    for _ in 0..<6 {
-                        let database = folder.database()
-                        group.addTask {
-                            try await database.open()
-                            await database.close()
-                        }
-                    }
-                    try await group.waitForAll()
-                }
-            }
-        }
 
         @Test("A missing folder, a folder in place of a file, and what is no file are told by name")
         func cannotOpen() async throws {
@@ -126,6 +110,26 @@
                 }
             }
             try await other.withTransaction { tx in _ = try await tx.query("SELECT 1") }
+        }
+
+        @Test("Who begins with a new file while another program writes its first lines waits for it, as long as told")
+        func beginningTogether() async throws {
+            let path = folder.file()
+            var other: OpaquePointer?
+            #expect(sqlite3_open(path, &other) == SQLITE_OK)
+            defer { sqlite3_close(other) }
+            #expect(sqlite3_exec(other, "BEGIN IMMEDIATE; CREATE TABLE theirs (a)", nil, nil, nil) == SQLITE_OK)
+
+            let hasty = SQLiteDatabase(path, configuration: SQLiteConfiguration(busyTimeout: .milliseconds(20)))
+            let error = await #expect(throws: DatabaseError.self) { try await hasty.open() }
+            #expect(error?.code == .locked && error?.code.isTransient == true)
+
+            let patient = SQLiteDatabase(path, configuration: SQLiteConfiguration(busyTimeout: .seconds(600)))
+            async let opened: Void = patient.open()
+            try await SystemTime().sleep(for: .milliseconds(100))
+            #expect(sqlite3_exec(other, "COMMIT", nil, nil, nil) == SQLITE_OK)
+            try await opened
+            #expect(try await patient.outboxStore.statistics().unsent == 0)
         }
 
         @Test("Programs that start on a new file at the same time make its tables once")

@@ -28,7 +28,7 @@
                 sqlite3_extended_result_codes(connection, 1)
                 guard code == SQLITE_OK else { throw failure(on: connection, path, access) }
                 busyWait.install(on: connection)
-                try setUp(connection, path, access, configuration)
+                try setUp(connection, path, access, configuration, busyWait)
                 return connection
             } catch {
                 sqlite3_close_v2(connection)
@@ -37,7 +37,8 @@
         }
 
         private static func setUp(
-            _ connection: OpaquePointer, _ path: String, _ access: SQLAccess, _ configuration: SQLiteConfiguration
+            _ connection: OpaquePointer, _ path: String, _ access: SQLAccess, _ configuration: SQLiteConfiguration,
+            _ busyWait: SQLiteBusyWait
         ) throws {
             guard sqlite3_db_readonly(connection, "main") == 0 else {
                 throw DatabaseError(
@@ -52,7 +53,7 @@
             }
             // The first that reads the file; says so if it is no database.
             try run("PRAGMA schema_version")
-            if access == .writing { try useLog(connection, path, access, configuration) }
+            if access == .writing { try useLog(connection, path, access, busyWait) }
             try run("PRAGMA synchronous = \(configuration.synchronous.pragma)")
             try run("PRAGMA foreign_keys = ON")
             try run("PRAGMA journal_size_limit = \(mostLogBytes)")
@@ -60,16 +61,15 @@
         }
 
         private static func useLog(
-            _ connection: OpaquePointer, _ path: String, _ access: SQLAccess, _ configuration: SQLiteConfiguration
+            _ connection: OpaquePointer, _ path: String, _ access: SQLAccess, _ busyWait: SQLiteBusyWait
         ) throws {
-            // Two programs that begin with a new file at once are in each other's way here, and SQLite does not wait by itself.
-            let time = SystemTime()
-            let deadline = time.monotonic() + configuration.busyTimeout
-            while true {
+            // SQLite asks whether to wait before it reads, but not here, where it has read and is to write: two programs that begin
+            // with a new file at once are in each other's way.
+            for attempt in 0... {
                 do {
                     return try switchToLog(connection, path, access)
-                } catch let error as DatabaseError where error.code == .locked && time.monotonic() < deadline {
-                    sqlite3_sleep(5)
+                } catch let error as DatabaseError where error.code == .locked {
+                    guard busyWait.pause(attempt: attempt) else { throw error }
                 }
             }
         }
