@@ -37,6 +37,20 @@ public struct Node: Sendable {
         world.databases[name].fenced(by: incarnation)
     }
 
+    /// Whether a direct call to another service gets through now, as far as the network is concerned.
+    ///
+    /// What services say by the bus is held up by itself while they are parted.
+    ///
+    /// ```swift
+    /// guard node.reaches("payments") else { throw NoRoute() }
+    /// ```
+    ///
+    /// - Parameter service: The other's name.
+    /// - Returns: `false` while a fault parts the two, or cuts one of them off.
+    public func reaches(_ service: String) -> Bool {
+        world.injector.reaches(service, from: self.service)
+    }
+
     /// Decides whether something of the test's own goes wrong, such as a card gateway that does not answer.
     ///
     /// ```swift

@@ -153,6 +153,7 @@ public final class World: Sendable {
         set {
             surroundings.injector.plan = newValue
             surroundings.bus.setFaults(newValue.transport)
+            surroundings.bus.letServicesPart(newValue.mayPartServices)
         }
     }
 

@@ -146,6 +146,81 @@ import Testing
         #expect(two.value == [10, 11, 12, 20, 21])
     }
 
+    /// Says each second how late it is, hears all that is said, and keeps a record of it.
+    private struct Talker: Service {
+        let node: Node
+        let heard: Box<[String]>
+        var unreached = Box<[Int64]>([])
+
+        func run() async throws {
+            try await withThrowingDiscardingTaskGroup { group in
+                group.addTask { try await talk() }
+                group.addTask { try await listen() }
+            }
+        }
+
+        private func talk() async throws {
+            for second in 1...10 as ClosedRange<Int64> {
+                try await Runtime.current.time.sleep(for: .seconds(1))
+                let options = PublishOptions(id: MessageID("\(node.service) \(second)"))
+                try await Publisher(on: node.bus).publish(OrderPlaced(orderID: node.service), options: options)
+                if !node.reaches("far") { unreached.value.append(second) }
+            }
+        }
+
+        private func listen() async throws {
+            let subscription = try await node.bus.subscribe(
+                to: [OrderPlaced.topic], as: ConsumerGroup(node.service))
+            while true {
+                for delivery in try await subscription.next(atMost: 10) {
+                    let second = Double(Runtime.current.time.monotonic().nanoseconds) / 1e9
+                    heard.value.append("\(delivery.envelope?.id.rawValue ?? "") at \(second)")
+                    try await subscription.settle([.acknowledge(delivery.id)])
+                }
+            }
+        }
+    }
+
+    @Test("Two services do not hear of each other for a while, all others do, and then it comes in order")
+    func partitions() async throws {
+        let world = World(seed: 12)
+        world.faults = FaultPlan(script: [.parted("here", "far", from: .milliseconds(3_500), to: .milliseconds(6_500))])
+        let (here, near, far) = (Box<[String]>([]), Box<[String]>([]), Box<[String]>([]))
+        let unreached = Box<[Int64]>([])
+        world.add("here") { node in Talker(node: node, heard: here, unreached: unreached) }
+        world.add("near") { node in Talker(node: node, heard: near) }
+        world.add("far") { node in Talker(node: node, heard: far) }
+        try await world.run { try await world.advance(by: .seconds(12)) }
+        func heard(_ box: Box<[String]>, from service: String) -> [String] {
+            box.value.filter { $0.hasPrefix(service + " ") }
+        }
+        func said(by service: String, heldUp: ClosedRange<Int>?) -> [String] {
+            (1...10).map { "\(service) \($0) at \(heldUp?.contains($0) == true ? 6.5 : Double($0))" }
+        }
+        for service in ["here", "near", "far"] {
+            #expect(heard(near, from: service) == said(by: service, heldUp: nil))
+            #expect(heard(here, from: service) == said(by: service, heldUp: service == "far" ? 4...6 : nil))
+            #expect(heard(far, from: service) == said(by: service, heldUp: service == "here" ? 4...6 : nil))
+        }
+        #expect(unreached.value == [4, 5, 6])
+    }
+
+    @Test("Healing lets through what a partition holds up")
+    func healedPartition() async throws {
+        let world = World(seed: 13)
+        world.faults = FaultPlan(script: [.parted("here", "far", from: .zero, to: .seconds(1_000_000))])
+        let far = Box<[String]>([])
+        world.add("here") { node in Talker(node: node, heard: Box([])) }
+        world.add("far") { node in Talker(node: node, heard: far) }
+        try await world.run {
+            try await world.advance(by: .milliseconds(5_500))
+            #expect(!far.value.contains { $0.hasPrefix("here") })
+            world.heal()
+            try await world.advance(by: .seconds(1))
+            #expect(far.value.filter { $0.hasPrefix("here") }.count == 6)
+        }
+    }
+
     @Test("Clocks are set forth and back, and what is measured goes on evenly")
     func clocks() async throws {
         let world = World(seed: 6)

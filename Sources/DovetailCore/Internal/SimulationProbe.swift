@@ -19,8 +19,11 @@ package protocol SimulationProbe: Sendable {
     /// Messages are published from here on, since the transaction that appended them to an outbox commits.
     func appended(_ envelopes: [Envelope<Bytes>])
 
+    /// Until when a message does not get through to who reads it now; `nil` if it does.
+    func heldUp(_ message: MessageID, for reader: String) -> MonotonicInstant?
+
     /// A message was stored on a transport.
-    func stored(_ envelope: Envelope<Bytes>)
+    func stored(_ envelope: Envelope<Bytes>, by party: String)
 
     /// A group settled deliveries so that they do not come again.
     func settled(_ messages: [StoredMessageID], by group: ConsumerGroup)

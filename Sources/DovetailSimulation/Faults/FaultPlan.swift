@@ -80,6 +80,7 @@ public struct FaultPlan: Sendable, Hashable {
     /// | the clocks are set | every 60 s on average, by up to 20 s forth or back |
     /// | the bus is down | every 120 s on average, for 0.1 s to 10 s |
     /// | a service is cut off from the bus | every 120 s on average, for 0.1 s to 10 s |
+    /// | two services do not hear of each other | every 120 s on average, for 0.1 s to 10 s |
     /// | a blob is not found | 5 % |
     public static let gameDay = FaultPlan(
         transport: TransportFaults(
@@ -89,9 +90,12 @@ public struct FaultPlan: Sendable, Hashable {
         storage: StorageFaults(refused: 0.01, unanswered: 0.01, conflicts: 0.01, slow: 0.02),
         crashes: CrashPlan(atEffects: 0.01, every: .seconds(60), downtime: .zero ... .seconds(2), most: 20),
         clock: ClockFaults(every: .seconds(60)),
-        outages: OutagePlan(brokerEvery: .seconds(120), serviceEvery: .seconds(120)),
+        outages: OutagePlan(brokerEvery: .seconds(120), serviceEvery: .seconds(120), pairEvery: .seconds(120)),
         named: ["blob-missing": 0.05]
     )
+
+    /// Whether two services may be kept from hearing of each other.
+    var mayPartServices: Bool { outages.pairEvery != nil || script.contains(where: \.partsServices) }
 }
 
 /// What goes wrong between services and their databases in memory, and how often.
@@ -158,13 +162,19 @@ public struct ClockFaults: Sendable, Hashable {
     public static let none = ClockFaults()
 }
 
-/// When the bus of a ``World`` cannot be reached, by anybody or by one service.
+/// When the bus of a ``World`` cannot be reached, by anybody or by one service, and when it carries nothing between two services.
 public struct OutagePlan: Sendable, Hashable {
     /// The mean time between two outages of the bus; never if `nil`.
     public var brokerEvery: Duration?
 
     /// The mean time after which some service is cut off from the bus, and so from all others; never if `nil`.
     public var serviceEvery: Duration?
+
+    /// The mean time after which some two services are parted; never if `nil`.
+    ///
+    /// What one publishes reaches the other only when the partition has healed, in order; all others hear of both. A direct call
+    /// asks ``Node/reaches(_:)``.
+    public var pairEvery: Duration?
 
     /// How long an outage lasts.
     public var lasting: ClosedRange<Duration>
@@ -174,16 +184,18 @@ public struct OutagePlan: Sendable, Hashable {
     /// - Parameters:
     ///   - brokerEvery: The mean time between two outages of the bus.
     ///   - serviceEvery: The mean time after which some service is cut off.
+    ///   - pairEvery: The mean time after which some two services are parted.
     ///   - lasting: How long an outage lasts.
     public init(
-        brokerEvery: Duration? = nil, serviceEvery: Duration? = nil,
+        brokerEvery: Duration? = nil, serviceEvery: Duration? = nil, pairEvery: Duration? = nil,
         lasting: ClosedRange<Duration> = .milliseconds(100) ... .seconds(10)
     ) {
         self.brokerEvery = brokerEvery
         self.serviceEvery = serviceEvery
+        self.pairEvery = pairEvery
         self.lasting = lasting
     }
 
-    /// The bus can always be reached.
+    /// The bus can always be reached, and carries all.
     public static let none = OutagePlan()
 }

@@ -13,11 +13,16 @@ public struct ScriptedFault: Sendable, Hashable {
         case down(String, Duration)
         case brokerDown(Duration)
         case cutOff(String, Duration)
+        case parted(String, String, Duration)
         case clockJump(Duration)
     }
 
     let base: Base
     let start: Duration
+
+    var partsServices: Bool {
+        if case .parted = base { true } else { false }
+    }
 
     /// A service crashes, and starts again only later.
     ///
@@ -49,6 +54,21 @@ public struct ScriptedFault: Sendable, Hashable {
     /// - Returns: The fault.
     public static func cutOff(_ service: String, from start: Duration, to end: Duration) -> ScriptedFault {
         ScriptedFault(base: .cutOff(service, end - start), start: start)
+    }
+
+    /// Two services go on running, and neither hears of the other: the bus carries what each publishes to all but the other, to
+    /// which it comes at the end, in order.
+    ///
+    /// - Parameters:
+    ///   - one: The name of the one.
+    ///   - other: The name of the other.
+    ///   - start: From when.
+    ///   - end: Until when.
+    /// - Returns: The fault.
+    public static func parted(
+        _ one: String, _ other: String, from start: Duration, to end: Duration
+    ) -> ScriptedFault {
+        ScriptedFault(base: .parted(one, other, end - start), start: start)
     }
 
     /// The wall clock is set.

@@ -19,7 +19,7 @@ public struct Reach: Sendable, CustomStringConvertible {
     public static let faultKinds = [
         "answer-lost", "blob-missing", "bus-down", "clock-set", "conflict", "crash", "crash-now", "cut-off", "late",
         "lost",
-        "overtaken", "publish-refused", "publish-unanswered", "repeated", "slow", "store-refused",
+        "overtaken", "parted", "publish-refused", "publish-unanswered", "repeated", "slow", "store-refused",
     ]
 
     mutating func add(_ outcome: GameDayOutcome) {

@@ -133,7 +133,7 @@ struct Story {
             case "conflict": "a commit of \(fault.place) is refused for a conflict"
             case "slow": "the database is slow at \(fault.place)"
             case "blob-missing": "a blob of '\(fault.place)' is not found"
-            case "crash", "crash-now", "clock-set", "bus-down", "cut-off", "script": fault.kind
+            case "crash", "crash-now", "clock-set", "bus-down", "cut-off", "parted", "script": fault.kind
             default: "\(fault.kind) hits \(fault.place)"
             }
         return "!! \(what) [\(fault)]"

@@ -35,6 +35,14 @@ final class FaultInjector: SimulationProbe {
         var injected: [Fault] = []
         var brokerDownUntil = MonotonicInstant(nanoseconds: .min)
         var cutOffUntil: [String: MonotonicInstant] = [:]
+        var partedUntil: [Set<String>: MonotonicInstant] = [:]
+        /// Who published what, if that may matter.
+        var senders: [MessageID: String] = [:]
+
+        func partedUntil(_ one: String, _ other: String, at now: MonotonicInstant) -> MonotonicInstant? {
+            guard !partedUntil.isEmpty, let end = partedUntil[[one, other]], now < end else { return nil }
+            return end
+        }
     }
 
     private let seed: UInt64
@@ -96,6 +104,7 @@ final class FaultInjector: SimulationProbe {
             state.isHealed = true
             state.brokerDownUntil = MonotonicInstant(nanoseconds: .min)
             state.cutOffUntil = [:]
+            state.partedUntil = [:]
         }
     }
 
@@ -228,6 +237,28 @@ final class FaultInjector: SimulationProbe {
         state.withLock { $0.cutOffUntil[service] = max($0.cutOffUntil[service] ?? end, end) }
     }
 
+    func part(_ one: String, from other: String, for duration: Duration) {
+        let end = time.monotonic() + duration
+        state.withLock { $0.partedUntil[[one, other]] = max($0.partedUntil[[one, other]] ?? end, end) }
+    }
+
+    func heldUp(_ message: MessageID, for reader: String) -> MonotonicInstant? {
+        let now = time.monotonic()
+        return state.withLock { state in
+            // Looked at again from time to time, since healing may end it.
+            state.senders[message].flatMap { state.partedUntil($0, reader, at: now) }.map { min($0, now + .seconds(1)) }
+        }
+    }
+
+    /// Whether what one service says to another gets through.
+    func reaches(_ other: String, from service: String) -> Bool {
+        let now = time.monotonic()
+        return state.withLock { state in
+            [service, other].allSatisfy { now >= state.cutOffUntil[$0] ?? now }
+                && state.partedUntil(service, other, at: now) == nil
+        }
+    }
+
     // MARK: Effects
 
     /// - Throws: If an outage or a fault keeps a service from an effect.
@@ -306,7 +337,10 @@ final class FaultInjector: SimulationProbe {
         watcher.withLock { $0 }?.appended(envelopes)
     }
 
-    func stored(_ envelope: Envelope<Bytes>) {
+    func stored(_ envelope: Envelope<Bytes>, by party: String) {
+        state.withLock { state in
+            if state.plan.mayPartServices { state.senders[envelope.attributes.id] = party }
+        }
         watcher.withLock { $0 }?.stored(envelope)
         changed()
     }

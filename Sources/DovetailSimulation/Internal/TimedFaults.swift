@@ -37,6 +37,14 @@ struct TimedFaults: Sendable {
                 let service = running[generator.next(below: running.count)]
                 self.cutOff(service, for: FaultInjector.duration(in: plan.outages.lasting, generator.next()))
             }
+            repeating("parted", every: plan.outages.pairEvery, in: &group) { bits in
+                var generator = SplitMix64(seed: bits)
+                var running = self.world.running { _ in true }
+                guard running.count > 1 else { return }
+                let one = running.remove(at: generator.next(below: running.count))
+                let other = running[generator.next(below: running.count)]
+                self.part(one, other, for: FaultInjector.duration(in: plan.outages.lasting, generator.next()))
+            }
         }
     }
 
@@ -60,6 +68,7 @@ struct TimedFaults: Sendable {
         case .down(let service, let downtime): try world.crash(service, downtime: max(.zero, downtime))
         case .brokerDown(let duration): bringDown(for: duration)
         case .cutOff(let service, let duration): cutOff(service, for: duration)
+        case .parted(let one, let other, let duration): part(one, other, for: duration)
         case .clockJump(let amount): setClock(by: amount)
         }
     }
@@ -77,5 +86,10 @@ struct TimedFaults: Sendable {
     private func cutOff(_ service: String, for duration: Duration) {
         injector.cutOff(service, for: duration)
         world.trace?.note("'\(service)' is cut off from the bus for \(duration.inSeconds) s")
+    }
+
+    private func part(_ one: String, _ other: String, for duration: Duration) {
+        injector.part(one, from: other, for: duration)
+        world.trace?.note("'\(one)' and '\(other)' do not hear of each other for \(duration.inSeconds) s")
     }
 }

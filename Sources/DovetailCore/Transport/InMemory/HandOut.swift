@@ -49,10 +49,20 @@ struct HandOut: Sendable {
         return goesWrong("overtaken", faults.reorder)
     }
 
+    /// The message as it comes when the reader hears of its sender again, if it does not now.
+    mutating func heldUp(_ message: PendingMessage) -> PendingMessage? {
+        guard let end = dice?.heldUp(message.stored) else { return nil }
+        var message = message
+        message.due = end
+        counts.delayed += 1
+        return message
+    }
+
     /// The message as it comes back later, if a fault keeps it from the member now.
     mutating func keptBack(_ message: PendingMessage) -> PendingMessage? {
         guard var dice, let now else { return nil }
         defer { self.dice = dice }
+        if let message = heldUp(message) { return message }
         var message = message
         if dice.deliveryFault("lost", dice.faults.lose, of: topic) != nil {
             message.attempts += 1

@@ -150,7 +150,11 @@ struct InMemoryGroup: Sendable {
             if mayPassOvertaken || isAtEnd, let message = readers[lane].overtaken.popFirst() {
                 mayPassOvertaken = false
                 added(-1, to: lane)
-                _ = handOut(message, to: member, hand: &hand)
+                if let late = hand.heldUp(message) {
+                    comeAgain(late, in: lane)
+                } else {
+                    _ = handOut(message, to: member, hand: &hand)
+                }
                 continue
             }
             guard let stored = log.read(at: readers[lane].cursor, isLastReader: isLastReader) else { return }

@@ -88,7 +88,7 @@ public final class InMemorySubscription: TransportSubscription {
 
     private func take(atMost limit: Int) -> Taken {
         if member.isClosed { return .deliveries([]) }
-        let dice = engine.makeDice(for: group.rawValue)
+        let dice = engine.makeDice(for: group.rawValue, reader: fence?.party)
         var now = dice == nil ? nil : engine.runtime.time.monotonic()
         var earliest: MonotonicInstant?
         for (topic, group) in topics {

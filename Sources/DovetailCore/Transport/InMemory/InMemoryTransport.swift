@@ -174,7 +174,16 @@ public struct InMemoryTransport: BacklogReportingTransport {
     ///
     /// - Parameter faults: What goes wrong, and how often.
     public func setFaults(_ faults: TransportFaults) {
-        engine.setFaults(faults)
+        engine.changeFaults { current in
+            let mayPartServices = current.mayPartServices
+            current = faults
+            current.mayPartServices = mayPartServices
+        }
+    }
+
+    /// Says whether a simulation may keep some services from hearing of others.
+    package func letServicesPart(_ mayPart: Bool) {
+        engine.changeFaults { $0.mayPartServices = mayPart }
     }
 
     /// Puts bytes that are no message into a topic, as a program that does not know the form would.

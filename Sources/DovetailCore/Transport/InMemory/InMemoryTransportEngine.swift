@@ -85,7 +85,7 @@ final class InMemoryTransportEngine: Sendable {
         guard let name = envelopes.first?.attributes.topic else { return }
         let topic = topic(name)
         var stored = topic.store(envelopes, isAdmitted: false)
-        finish(envelopes, stored)
+        finish(envelopes, stored, fence)
         var rest = envelopes
         while let waiter = stored.waiter {
             rest = rest.dropFirst(stored.count)
@@ -97,12 +97,17 @@ final class InMemoryTransportEngine: Sendable {
                 throw error
             }
             stored = topic.store(rest, isAdmitted: true)
-            finish(rest, stored)
+            finish(rest, stored, fence)
         }
     }
 
-    private func finish(_ envelopes: ArraySlice<Envelope<Bytes>>, _ stored: InMemoryTopic.Stored) {
-        if let probe = runtime.probe { envelopes.prefix(stored.count).forEach(probe.stored) }
+    private func finish(
+        _ envelopes: ArraySlice<Envelope<Bytes>>, _ stored: InMemoryTopic.Stored, _ fence: (any EffectFence)?
+    ) {
+        if let probe = runtime.probe {
+            let party = fence?.party ?? "test"
+            for envelope in envelopes.prefix(stored.count) { probe.stored(envelope, by: party) }
+        }
         if hasObservers.load(ordering: .acquiring) {
             let observers = observers.withLock { $0 }
             for envelope in envelopes.prefix(stored.count) {
@@ -122,16 +127,21 @@ final class InMemoryTransportEngine: Sendable {
 
     // MARK: Faults
 
-    func setFaults(_ new: TransportFaults) {
-        faults.withLock { $0 = new }
-        hasFaults.store(new.isActive, ordering: .releasing)
+    func changeFaults(_ change: (inout TransportFaults) -> Void) {
+        let isActive = faults.withLock { faults in
+            change(&faults)
+            return faults.isActive
+        }
+        hasFaults.store(isActive, ordering: .releasing)
     }
 
     /// Dice for one call of a publisher or a group; `nil` if nothing is to go wrong.
-    func makeDice(for party: @autoclosure () -> String) -> FaultDice? {
+    func makeDice(for party: @autoclosure () -> String, reader: @autoclosure () -> String? = nil) -> FaultDice? {
         guard hasFaults.load(ordering: .acquiring) else { return nil }
         let (runtime, faults) = (runtime, faults.withLock { $0 })
-        if let probe = runtime.probe { return FaultDice(faults, probe: probe, party: party()) }
+        if let probe = runtime.probe {
+            return FaultDice(faults, probe: probe, party: party(), reader: reader() ?? "test")
+        }
         return FaultDice(faults, seed: runtime.random.next())
     }
 

@@ -72,8 +72,11 @@ public struct TransportFaults: Sendable, Hashable {
     /// Nothing goes wrong.
     public static let none = TransportFaults()
 
+    /// Whether a simulation may keep some services from hearing of others.
+    var mayPartServices = false
+
     var isActive: Bool {
-        publishFails > 0 || duplicate > 0 || delay > 0 || reorder > 0 || lose > 0
+        mayPartServices || publishFails > 0 || duplicate > 0 || delay > 0 || reorder > 0 || lose > 0
     }
 }
 
@@ -81,21 +84,25 @@ public struct TransportFaults: Sendable, Hashable {
 struct FaultDice: Sendable {
     let faults: TransportFaults
     private let probe: (any SimulationProbe)?
-    /// Who publishes or reads.
+    /// Who publishes, or the group that reads.
     private let party: String
+    /// The service that reads.
+    private let reader: String
     private var state: UInt64
 
     init(_ faults: TransportFaults, seed: UInt64) {
         self.faults = faults
         probe = nil
         party = ""
+        reader = ""
         state = seed
     }
 
-    init(_ faults: TransportFaults, probe: any SimulationProbe, party: String) {
+    init(_ faults: TransportFaults, probe: any SimulationProbe, party: String, reader: String) {
         self.faults = faults
         self.probe = probe
         self.party = party
+        self.reader = reader
         state = 0
     }
 
@@ -133,6 +140,12 @@ struct FaultDice: Sendable {
         guard share > 0 else { return nil }
         if let probe { return probe.choose(kind, at: "\(party)/\(topic)", share: share).map { FaultDice.unit($0) } }
         return chance(share) ? unit() : nil
+    }
+
+    /// Until when a message does not get through to the reader; `nil` if it does.
+    func heldUp(_ message: StoredMessage) -> MonotonicInstant? {
+        guard faults.mayPartServices, let probe, case .envelope(let envelope) = message else { return nil }
+        return probe.heldUp(envelope.attributes.id, for: reader)
     }
 
     /// Decides with a probability; 0 throws no dice.
