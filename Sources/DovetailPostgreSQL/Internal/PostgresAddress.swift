@@ -12,7 +12,7 @@
         /// What to call it in messages: `host:port/name`.
         let shown: String
 
-        private let secrets: [String]
+        let secrets: [String]
 
         /// - Throws: `DatabaseError` with `cannotOpen` if it is none.
         init(_ text: String) throws {

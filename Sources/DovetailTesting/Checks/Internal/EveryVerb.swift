@@ -35,9 +35,9 @@ package enum EveryVerb {
             let ids = claim.rows.map(\.id)
             try await outbox.fail(
                 ids.prefix(2).map { OutboxFailure(id: $0, retryAfter: .zero, reason: "") }, token: claim.token)
-            try await outbox.park([ids[2]], token: claim.token)
-            try await outbox.complete([ids[3]], token: claim.token)
-            try await outbox.release([ids[4]], token: claim.token)
+            try await outbox.park(Array(ids.dropFirst(2).prefix(1)), token: claim.token)
+            try await outbox.complete(Array(ids.dropFirst(3).prefix(1)), token: claim.token)
+            try await outbox.release(Array(ids.dropFirst(4).prefix(1)), token: claim.token)
         }
         _ = try await outbox.sweep(olderThan: .zero, limit: 10)
         _ = try await outbox.statistics()
@@ -75,15 +75,16 @@ package enum EveryVerb {
             guard
                 let claim = try await rooms.claimDue(
                     for: "c", limit: 1, entriesPerLane: 1, lease: .seconds(1)
-                ).first
+                ).first, let entry = claim.entries.first
             else { return }
             try await rooms.renew(lane, for: "c", token: claim.token, lease: .seconds(1))
-            try await rooms.complete(claim.entries[0], token: claim.token, blockingLane: false)
+            try await rooms.complete(entry, token: claim.token, blockingLane: false)
             try await rooms.handBack(lane, for: "c", token: claim.token)
         }
-        guard let claim = try await rooms.claimDue(for: "c", limit: 1, entriesPerLane: 1, lease: .seconds(1)).first
+        guard let claim = try await rooms.claimDue(for: "c", limit: 1, entriesPerLane: 1, lease: .seconds(1)).first,
+            let entry = claim.entries.first
         else { return }
-        try await rooms.reschedule(claim.entries[0], after: .zero, token: claim.token)
+        try await rooms.reschedule(entry, after: .zero, token: claim.token)
         _ = try await rooms.occupied([lane], for: "c")
         _ = try await rooms.timeUntilDue(for: "c")
         _ = try await rooms.statistics(for: "c")
