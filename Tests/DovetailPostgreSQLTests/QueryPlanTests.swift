@@ -141,6 +141,7 @@
                 || text.contains("dead_letter_groups")
                 // For a person who asks: what no index is worth its cost for, and stops at the limit.
                 || text.contains("dead_letters WHERE tier") || text.contains("dead_letters WHERE topic")
+                || text.contains("sagas WHERE") && text.contains("AND step = ")
                 // "Is there one".
                 || text.hasPrefix("SELECT 1 FROM")
         }
