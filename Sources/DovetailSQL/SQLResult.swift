@@ -154,9 +154,20 @@ public struct SQLRow: Sendable {
         try value(column) == .null ? nil : text(column)
     }
 
+    /// Reads bytes that may be missing.
+    func optionalBytes(_ column: Int) throws -> Bytes? {
+        try value(column) == .null ? nil : bytes(column)
+    }
+
     /// Reads a whole number that may be missing.
     func optionalInteger(_ column: Int) throws -> Int64? {
         try value(column) == .null ? nil : integer(column)
+    }
+
+    /// Reads how many there are of something, from none to two billion: one more or the sum of some is a number as well, whatever
+    /// the row says.
+    func count(_ column: Int) throws -> Int {
+        Int(Int32(clamping: max(0, try integer(column))))
     }
 
     private func value(_ column: Int) throws -> SQLValue {

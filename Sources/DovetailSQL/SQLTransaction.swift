@@ -335,6 +335,13 @@ extension Duration {
 }
 
 extension Int64 {
+    /// How much later this time is than another, both in microseconds; nothing if it is not.
+    func span(since other: Int64) -> Duration {
+        guard self > other else { return .zero }
+        let (span, overflow) = subtractingReportingOverflow(other)
+        return .microseconds(overflow ? .max : span)
+    }
+
     /// A time in microseconds after a span, or the last there is.
     func adding(_ span: Duration) -> Int64 {
         let (sum, overflow) = addingReportingOverflow(span.microseconds)

@@ -113,3 +113,17 @@ import Testing
         #expect(Set(others + [number("t", "a")]).count == 7)
     }
 }
+
+@Suite struct StoredNumbersTests {
+    @Test("Numbers that nobody can have meant are taken as the nearest that can be used")
+    func spoiltNumbers() throws {
+        #expect(Int64.max.span(since: .min) == .microseconds(.max))
+        #expect((7 as Int64).span(since: 5) == .microseconds(2))
+        #expect((5 as Int64).span(since: 7) == .zero && Int64.min.span(since: .max) == .zero)
+        func count(_ number: Int64) throws -> Int {
+            try SQLRow(columns: SQLRow.Columns(["n"]), values: [.integer(number)]).count(0)
+        }
+        #expect(try count(3) == 3 && count(-3) == 0 && count(.min) == 0)
+        #expect(try count(.max) + count(.max) == 2 * Int(Int32.max))
+    }
+}

@@ -97,7 +97,7 @@ enum StoredDeadLetter {
     static func letter(_ row: SQLRow, id: String, content: Delivery.Content) throws -> DeadLetter {
         DeadLetter(
             id: id, content: content, topic: Topic(try row.text(4)), position: try row.text(5),
-            consumer: try row.text(6), attempts: Int(clamping: try row.integer(7)),
+            consumer: try row.text(6), attempts: try row.count(7),
             reason: DeadLetterReason(try row.text(8)),
             failure: FailureDetail(type: try row.text(9), place: try row.text(10), message: try row.text(11)),
             time: try time(row, 12, of: id), queue: DeadLetterQueueName(try row.text(2)),
@@ -139,7 +139,7 @@ enum StoredDeadLetter {
             reason: DeadLetterReason(try row.text(3)), type: try row.optionalText(4).map { MessageType($0) },
             consumer: try row.text(5),
             failure: FailureDetail(type: try row.text(6), place: try row.text(7), message: try row.text(8)),
-            count: Int(clamping: try row.integer(9)), first: Timestamp(microsecondsSinceEpoch: try row.integer(10)),
+            count: try row.count(9), first: Timestamp(microsecondsSinceEpoch: try row.integer(10)),
             last: Timestamp(microsecondsSinceEpoch: try row.integer(11)), example: try row.text(12))
     }
 

@@ -95,7 +95,7 @@ extension SQLDeadLetterStore {
                 job: try row.optionalText(11), note: try row.text(12))
             return DeadLetterRecord(
                 letter: id, message: MessageID(try row.text(1)), consumer: try row.text(2),
-                reason: DeadLetterReason(try row.text(3)), attempts: Int(clamping: try row.integer(4)),
+                reason: DeadLetterReason(try row.text(3)), attempts: try row.count(4),
                 failure: FailureDetail(type: try row.text(5), place: try row.text(6), message: try row.text(7)),
                 time: try StoredDeadLetter.time(row, 8, of: id), removal: removal)
         }

@@ -141,7 +141,7 @@ public struct SQLDeadLetterStore<Pool: SQLConnectionPool>: DeadLetterStore {
             """
             SELECT COUNT(*) FROM (SELECT 1 FROM \(raw: letters)\(conditions.clause) LIMIT \(limit)) AS counted
             """)
-        return Int(clamping: try rows.first?.integer(0) ?? 0)
+        return try rows.first?.count(0) ?? 0
     }
 
     /// Counts all letters without reading them.

@@ -96,7 +96,7 @@ public struct SQLIdempotencyStore<Pool: SQLConnectionPool>: IdempotencyStore {
             if let record, record.expiry > now {
                 guard record.fingerprint == fingerprint else { return .mismatch }
                 if let answer = record.answer { return .completed(answer) }
-                if record.leaseEnd > now { return .inFlight(.microseconds(record.leaseEnd - now)) }
+                if record.leaseEnd > now { return .inFlight(record.leaseEnd.span(since: now)) }
             }
             // A new row, and with it a number that is higher than any before.
             if let record { try await tx.execute("DELETE FROM \(raw: requests) WHERE token = \(record.token)") }
@@ -200,7 +200,7 @@ public struct SQLIdempotencyStore<Pool: SQLConnectionPool>: IdempotencyStore {
             Record(
                 token: try row.integer(0), fingerprint: try row.text(1), leaseEnd: try row.integer(2),
                 retention: try row.integer(3), expiry: try row.integer(4),
-                answer: row.values[5] == .null ? nil : try row.bytes(5)
+                answer: try row.optionalBytes(5)
             )
         }
     }

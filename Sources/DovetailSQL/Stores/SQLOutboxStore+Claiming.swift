@@ -79,8 +79,8 @@ extension SQLOutboxStore {
 
     /// How long a claim may hold lanes until their other rows, which are in the way of rows behind them, are moved aside.
     ///
-    /// In microseconds. Most claims are settled sooner.
-    private static var patience: Int64 { 100_000 }
+    /// Most claims are settled sooner.
+    private static var patience: Duration { .milliseconds(100) }
 
     // MARK: Before the claim
 
@@ -203,9 +203,9 @@ extension SQLOutboxStore {
         // Rows of lanes that others hold stand in the way of those behind them. If they do so for long, their lanes get an entry, by
         // which they are moved aside from the next claim on.
         let times = Dictionary(blocked.map { ($0.lane, held.lanes[$0.lane] ?? now) }) { first, _ in first }
-        let inTheWay = times.filter { now - $0.value >= Self.patience }
+        let inTheWay = times.filter { now.span(since: $0.value) >= Self.patience }
         try await enter(Set(inTheWay.keys), due: now, in: tx)
-        chosen.nextLook = inTheWay.isEmpty ? times.values.min().map { $0 + Self.patience } ?? now : now
+        chosen.nextLook = inTheWay.isEmpty ? times.values.min().map { $0.adding(Self.patience) } ?? now : now
     }
 
     /// Reads the rows and notes that they are held, on one journey.
@@ -237,7 +237,7 @@ extension SQLOutboxStore {
         return OutboxClaim(
             rows: rows, token: FencingToken(number: try answers.popFirst()?.first?.integer(0) ?? 0),
             expiry: Timestamp(microsecondsSinceEpoch: expiry),
-            nextDue: nextDue.map { .microseconds(max(0, $0 - now)) })
+            nextDue: nextDue?.span(since: now))
     }
 
     private func rows(_ holds: [OutboxHolds.Hold], in answers: [[SQLRow]]) throws -> [OutboxRow] {
@@ -248,7 +248,7 @@ extension SQLOutboxStore {
             let attributes = try StoredAttributes.decode(try row.text(3), of: "row \(id) of '\(tables.outbox)'")
             rows[id] = OutboxRow(
                 id: OutboxRow.ID(number: id), envelope: Envelope(attributes, payload: try row.bytes(4)),
-                attempts: Int(try row.integer(2)), due: Timestamp(microsecondsSinceEpoch: try row.integer(1))
+                attempts: try row.count(2), due: Timestamp(microsecondsSinceEpoch: try row.integer(1))
             )
         }
         return holds.compactMap { rows[$0.id] }

@@ -142,7 +142,7 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
             ).first?.optionalInteger(0)
             return OutboxStatistics(
                 unsent: min(waiting + scheduled, OutboxStatistics.mostCounted),
-                oldestUnsent: oldest.map { .microseconds(max(0, now - $0)) },
+                oldestUnsent: oldest.map { now.span(since: $0) },
                 parked: try await count(tables.outboxParked, in: tx)
             )
         }
@@ -152,6 +152,6 @@ public struct SQLOutboxStore<Pool: SQLConnectionPool>: OutboxStore {
         let rows = try await tx.query(
             "SELECT COUNT(*) FROM (SELECT 1 FROM \(raw: table) LIMIT \(OutboxStatistics.mostCounted)) AS counted"
         )
-        return Int(try rows.first?.integer(0) ?? 0)
+        return try rows.first?.count(0) ?? 0
     }
 }

@@ -58,7 +58,7 @@ extension SQLSagaStore {
             ORDER BY claimable LIMIT 1
             """
         ).first?.integer(0)
-        return next.map { .microseconds(max(0, $0 - now)) }
+        return next?.span(since: now)
     }
 
     /// Makes claims last longer.
@@ -193,7 +193,7 @@ extension SQLSagaStore {
             progress: Bytes(try row.text(9).utf8), started: Timestamp(microsecondsSinceEpoch: try row.integer(10)),
             changed: Timestamp(microsecondsSinceEpoch: try row.integer(11)), records: try row.integer(12),
             epoch: FencingToken(number: try row.integer(13)), signals: try row.integer(14), seen: try row.integer(15),
-            claims: Int(clamping: try row.integer(16)))
+            claims: try row.count(16))
     }
 
     // MARK: Both
@@ -272,8 +272,8 @@ extension SQLSagaStore {
                         LIMIT \(SagaStatistics.mostCounted)
                     ) AS counted
                     """
-                ).first?.integer(0)
-                counts[status] = Int(count ?? 0)
+                ).first?.count(0)
+                counts[status] = count ?? 0
             }
             let first = try await tx.query(
                 """
@@ -283,7 +283,7 @@ extension SQLSagaStore {
             let now = try await tx.now()
             return SagaStatistics(
                 open: counts.values.reduce(0, +), parked: counts[.parked] ?? 0,
-                longestOverdue: first.flatMap { $0 < now ? .microseconds(now - $0) : nil })
+                longestOverdue: first.flatMap { $0 < now ? now.span(since: $0) : nil })
         }
     }
 }

@@ -71,7 +71,7 @@ public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
         }
         let records = try added.integer(0)
         var change = change
-        for index in change.records.indices { change.records[index].number += records - row.records }
+        change.renumber(upTo: records)
         try await writeBeside(change, in: tx)
         return .inserted(records: records)
     }
@@ -96,10 +96,10 @@ public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
                 changed_at = \(row.changed.microsecondsSinceEpoch), records = \(row.records), seen = \(row.seen),
                 claims = \(isHeld ? 1 : 0), leased = \(isHeld), claimable = \(claimable(change, tx))
             WHERE id = \(row.id.rawValue) AND epoch = \(row.epoch.number) AND signals = \(row.seen)
-                AND records = \(row.records - Int64(change.records.count))
+                AND records = \(row.records &- Int64(change.records.count))
             """)
         guard saved > 0 else { return try await reasonNotSaved(change, in: tx) }
-        return .saved(signals: row.seen + (try await writeBeside(change, in: tx)))
+        return .saved(signals: row.seen &+ (try await writeBeside(change, in: tx)))
     }
 
     private func reasonNotSaved(_ change: SagaChange, in tx: Transaction) async throws -> SagaSaved {

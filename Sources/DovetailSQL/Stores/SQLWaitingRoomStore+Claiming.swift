@@ -27,13 +27,13 @@ extension SQLWaitingRoomStore {
             guard !due.isEmpty else { return [] }
             let tables = database.core.tables
             var token = try await nextNumber(of: "waiting token", by: due.count, tables: tables, in: tx)
-            token -= Int64(due.count)
+            token &-= Int64(due.count)
             let leaseEnd = now.adding(lease)
             var claimed: [ClaimedLane] = []
             for row in due {
                 let lane = LaneName(consumer: consumer, lane: try row.text(1))
                 let entries = try await entries(of: lane, limit: entryLimit, in: tx)
-                token += 1
+                token &+= 1
                 try await tx.execute(
                     """
                     UPDATE \(raw: lanes) SET token = \(token), lease_end = \(leaseEnd),
@@ -63,7 +63,7 @@ extension SQLWaitingRoomStore {
             }
             return WaitingEntry(
                 consumer: lane.consumer, envelope: Envelope(attributes, payload: try row.bytes(7)),
-                topic: Topic(try row.text(1)), position: try row.text(2), attempts: Int(clamping: try row.integer(3)),
+                topic: Topic(try row.text(1)), position: try row.text(2), attempts: try row.count(3),
                 failure: failure, id: id
             )
         }

@@ -220,7 +220,7 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
             let rows = try await tx.query(
                 "SELECT MIN(claimable) FROM \(raw: lanes) WHERE consumer = \(consumer) AND blocked = 0"
             )
-            return try rows.first?.optionalInteger(0).map { .microseconds(max(0, $0 - now)) }
+            return try rows.first?.optionalInteger(0)?.span(since: now)
         }
     }
 
@@ -242,10 +242,10 @@ public struct SQLWaitingRoomStore<Pool: SQLConnectionPool>: WaitingRoomStore {
                     SELECT COUNT(*) FROM \(raw: waiting) AS w WHERE w.consumer = l.consumer AND w.lane = l.lane
                 )), 0) AS \(raw: dialect.integer)) FROM \(raw: lanes) AS l WHERE l.consumer = \(consumer) AND l.blocked = 1
                 """)
-            statistics.blockedLanes = Int(try blocked.first?.integer(0) ?? 0)
-            statistics.blocked = Int(try blocked.first?.integer(1) ?? 0)
-            statistics.waiting = Int(try all.first?.integer(0) ?? 0) - statistics.blocked
-            statistics.oldest = try all.first?.optionalInteger(1).map { .microseconds(max(0, now - $0)) }
+            statistics.blockedLanes = try blocked.first?.count(0) ?? 0
+            statistics.blocked = try blocked.first?.count(1) ?? 0
+            statistics.waiting = max(0, (try all.first?.count(0) ?? 0) - statistics.blocked)
+            statistics.oldest = try all.first?.optionalInteger(1).map { now.span(since: $0) }
             return statistics
         }
     }

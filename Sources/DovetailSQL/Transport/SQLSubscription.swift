@@ -108,7 +108,7 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
     private struct Row: Sendable {
         let id: Int64
         let lane: Int64
-        let attempts: Int64
+        let attempts: Int
         let message: Int64
         let topic: String
         let attributes: String?
@@ -133,7 +133,7 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
             if blocked.contains(lane) { continue }
             claimed.append(
                 Row(
-                    id: try row.integer(0), lane: lane, attempts: try row.integer(3), message: try row.integer(4),
+                    id: try row.integer(0), lane: lane, attempts: try row.count(3), message: try row.integer(4),
                     topic: try row.text(5), attributes: try row.optionalText(6), payload: try row.bytes(7)
                 ))
         }
@@ -227,7 +227,7 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
             SELECT MIN(available_at) FROM \(raw: tables.busLanes)
             WHERE group_name = \(group.rawValue) AND topic IN (\(SQL.list(topics)))
             """
-        ).first?.optionalInteger(0).map { .microseconds(max(0, $0 - now)) }
+        ).first?.optionalInteger(0)?.span(since: now)
     }
 
     private func delivery(_ row: Row, number: UInt64) -> Delivery {
@@ -248,7 +248,7 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
         }
         return Delivery(
             id: Delivery.ID(number: number), content: content, topic: Topic(row.topic), position: String(row.message),
-            attempt: min(Int(clamping: row.attempts), .max - 1) + 1
+            attempt: row.attempts + 1
         )
     }
 

@@ -221,7 +221,7 @@ public struct SQLTransport<Pool: SQLConnectionPool>: BacklogReportingTransport {
                     )
                     """
                 ).first
-                return Int(try row?.integer(0) ?? 0)
+                return try row?.count(0) ?? 0
             }
         }
     }

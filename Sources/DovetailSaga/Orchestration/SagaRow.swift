@@ -148,6 +148,16 @@ public struct SagaChange: Sendable {
         self.closed = closed
         self.taken = taken
     }
+
+    /// Has the records of a new saga follow those that are kept of a forgotten one with its identifier.
+    ///
+    /// - Parameter last: The number that the last record is to have.
+    public mutating func renumber(upTo last: Int64) {
+        // Numbers may come from a row that something has spoilt.
+        let shift = last &- row.records
+        for index in records.indices { records[index].number &+= shift }
+        row.records = last
+    }
 }
 
 /// What became of a saga that was to be added.

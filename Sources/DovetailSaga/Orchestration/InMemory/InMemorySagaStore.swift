@@ -43,9 +43,8 @@ public struct InMemorySagaStore: SagaStore {
         // Of a forgotten saga of this identifier the history may be kept.
         let last = sagas.read { $0.histories[change.row.id]?.last?.number ?? 0 }
         var change = change
-        for index in change.records.indices { change.records[index].number += last }
+        change.renumber(upTo: last + change.row.records)
         var row = change.row
-        row.records += last
         row.epoch = FencingToken(number: change.lease == nil ? 0 : 1)
         row.claims = change.lease == nil ? 0 : 1
         (row.signals, row.seen) = (0, 0)
