@@ -117,8 +117,8 @@ import Testing
 @Suite struct StoredNumbersTests {
     @Test("Numbers that nobody can have meant are taken as the nearest that can be used")
     func spoiltNumbers() throws {
-        #expect(Int64.max.span(since: .min) == .microseconds(.max))
-        #expect((7 as Int64).span(since: 5) == .microseconds(2))
+        #expect(Int64.max.span(since: .min) == Duration.microseconds(Int64.max))
+        #expect((7 as Int64).span(since: 5) == Duration.microseconds(2))
         #expect((5 as Int64).span(since: 7) == .zero && Int64.min.span(since: .max) == .zero)
         func count(_ number: Int64) throws -> Int {
             try SQLRow(columns: SQLRow.Columns(["n"]), values: [.integer(number)]).count(0)
