@@ -20,6 +20,7 @@ import Testing
         plan.crashes.every = .seconds(2)
         plan.outages.brokerEvery = .seconds(5)
         plan.outages.serviceEvery = .seconds(5)
+        plan.outages.pairEvery = .seconds(5)
         return GameDay("order checkout", faults: plan) { world in
             let topics = [
                 "order": [StockReserved.topic, PaymentFailed.topic, PaymentRefunded.topic],
