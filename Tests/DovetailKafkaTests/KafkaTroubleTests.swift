@@ -13,13 +13,12 @@
         private let run = KafkaRun()
         private let log = EventLog()
 
-        /// Has a body make trouble while messages are published and read, and checks what arrived.
+        /// Has trouble made while messages are published and read, and checks what arrived.
         ///
         /// - Returns: How often a message was not published at once, and how many connections there were.
         @discardableResult
         private func underLoad(
-            publishTimeout: Duration = .seconds(30),
-            _ trouble: @escaping @Sendable (LoopbackProxy) async throws -> Void
+            _ trouble: ConnectionTrouble, publishTimeout: Duration = .seconds(30)
         ) async throws -> (failures: Int, connections: Int) {
             let port = Broker.address.flatMap { $0.split(separator: ":").last.flatMap { UInt16($0) } }
             let proxy = try LoopbackProxy(to: try #require(port), replacesAddress: true)
@@ -31,7 +30,7 @@
                 runtime: Runtime(instrument: log))
             let member = try await transport.subscribe(to: [run.topic], as: run.group)
             let load = TransportLoad(topic: run.topic)
-            let failures = try await load.run(over: transport, to: member) { try await trouble(proxy) }
+            let failures = try await load.run(over: transport, to: member) { try await trouble.inflict(on: proxy) }
             #expect(load.wrong.isEmpty)
             await member.close()
             await transport.close()
@@ -42,12 +41,7 @@
 
         @Test("Connections that are cut again and again under a load lose nothing, and each key keeps its order")
         func cut() async throws {
-            let (_, connections) = try await underLoad { proxy in
-                for _ in 0..<5 {
-                    proxy.cut()
-                    try await run.time.sleep(for: .milliseconds(200))
-                }
-            }
+            let (_, connections) = try await underLoad(.cuts(pause: .milliseconds(200)))
             // The first ones are those to the first address, and those of both clients to the broker.
             #expect(connections > 8)
             #expect(!log.all(KafkaTroubled.self).isEmpty)
@@ -55,47 +49,27 @@
 
         @Test("A broker that is away for a while under a load loses nothing, and each key keeps its order")
         func away() async throws {
-            try await underLoad { proxy in
-                proxy.stop()
-                try await run.time.sleep(for: .seconds(2))
-                try proxy.start()
-            }
+            try await underLoad(.away)
         }
 
         @Test(
             "When everything stands still for longer than all time limits, nothing is lost, and each key keeps its order"
         )
         func stall() async throws {
-            let (failures, _) = try await underLoad(publishTimeout: .seconds(2)) { proxy in
-                proxy.stall(true)
-                // Longer than to publish, to wait for an answer, and to be thought dead.
-                try await run.time.sleep(for: .seconds(8))
-                proxy.stall(false)
-            }
+            // Longer than to publish, to wait for an answer, and to be thought dead.
+            let (failures, _) = try await underLoad(.standstill(.seconds(8)), publishTimeout: .seconds(2))
             #expect(failures > 0)
         }
 
         @Test("A connection whose other end has gone without a word is noticed and replaced")
         func halfOpen() async throws {
-            let (_, connections) = try await underLoad { proxy in
-                let before = proxy.accepted
-                proxy.silence()
-                let deadline = run.time.monotonic() + .seconds(60)
-                while proxy.accepted == before, run.time.monotonic() < deadline {
-                    try await run.time.sleep(for: .milliseconds(20))
-                }
-                #expect(proxy.accepted > before)
-            }
+            let (_, connections) = try await underLoad(.silence(replaced: 1))
             #expect(connections > 3)
         }
 
         @Test("A slow connection is no trouble")
         func slow() async throws {
-            let (failures, _) = try await underLoad { proxy in
-                proxy.delay(.milliseconds(30))
-                try await run.time.sleep(for: .seconds(1))
-                proxy.delay(.zero)
-            }
+            let (failures, _) = try await underLoad(.slowness)
             #expect(failures == 0)
         }
     }

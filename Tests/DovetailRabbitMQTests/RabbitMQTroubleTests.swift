@@ -13,12 +13,12 @@
         private let run = RabbitMQRun()
         private let log = EventLog()
 
-        /// Has a body make trouble while messages are published and read, and checks what arrived.
+        /// Has trouble made while messages are published and read, and checks what arrived.
         ///
         /// - Returns: How often a message was not published at once, and how many connections there were.
         @discardableResult
         private func underLoad(
-            _ trouble: @escaping @Sendable (LoopbackProxy) async throws -> Void
+            _ trouble: ConnectionTrouble
         ) async throws -> (failures: Int, connections: Int) {
             let known = try RabbitMQAddress(Broker.address ?? "")
             let proxy = try LoopbackProxy(to: UInt16(known.port))
@@ -28,7 +28,7 @@
                 heartbeat: .seconds(1), runtime: Runtime(instrument: log))
             let member = try await transport.subscribe(to: [run.topic], as: run.group)
             let load = TransportLoad(topic: run.topic)
-            let failures = try await load.run(over: transport, to: member) { try await trouble(proxy) }
+            let failures = try await load.run(over: transport, to: member) { try await trouble.inflict(on: proxy) }
             #expect(load.wrong.isEmpty)
             await member.close()
             try await run.clean(transport)
@@ -39,23 +39,14 @@
 
         @Test("Connections that are cut again and again under a load lose nothing, and each key keeps its order")
         func cut() async throws {
-            let (_, connections) = try await underLoad { proxy in
-                for _ in 0..<5 {
-                    proxy.cut()
-                    try await run.time.sleep(for: .milliseconds(300))
-                }
-            }
+            let (_, connections) = try await underLoad(.cuts(pause: .milliseconds(300)))
             #expect(connections > 4)
             #expect(!log.all(RabbitMQTroubled.self).isEmpty)
         }
 
         @Test("A broker that is away for a while under a load loses nothing, and each key keeps its order")
         func away() async throws {
-            let (failures, _) = try await underLoad { proxy in
-                proxy.stop()
-                try await run.time.sleep(for: .seconds(2))
-                try proxy.start()
-            }
+            let (failures, _) = try await underLoad(.away)
             #expect(failures > 0)
         }
 
@@ -63,37 +54,21 @@
             "When everything stands still for longer than all time limits, nothing is lost, and each key keeps its order"
         )
         func stall() async throws {
-            let (failures, _) = try await underLoad { proxy in
-                proxy.stall(true)
-                // Longer than to wait for a confirm, and than two heartbeats of either side.
-                try await run.time.sleep(for: .seconds(6))
-                proxy.stall(false)
-            }
+            // Longer than to wait for a confirm, and than two heartbeats of either side.
+            let (failures, _) = try await underLoad(.standstill(.seconds(6)))
             #expect(failures > 0)
         }
 
         @Test("A connection whose other end has gone without a word is noticed and replaced, on both sides")
         func halfOpen() async throws {
-            let (failures, _) = try await underLoad { proxy in
-                let before = proxy.accepted
-                proxy.silence()
-                let deadline = run.time.monotonic() + .seconds(60)
-                // The one that publishes and the one that reads.
-                while proxy.accepted < before + 2, run.time.monotonic() < deadline {
-                    try await run.time.sleep(for: .milliseconds(20))
-                }
-                #expect(proxy.accepted >= before + 2)
-            }
+            // The one that publishes and the one that reads.
+            let (failures, _) = try await underLoad(.silence(replaced: 2))
             #expect(failures > 0)
         }
 
         @Test("A slow connection is no trouble")
         func slow() async throws {
-            let (failures, _) = try await underLoad { proxy in
-                proxy.delay(.milliseconds(30))
-                try await run.time.sleep(for: .seconds(1))
-                proxy.delay(.zero)
-            }
+            let (failures, _) = try await underLoad(.slowness)
             #expect(failures == 0)
         }
     }
