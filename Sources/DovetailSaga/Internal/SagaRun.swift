@@ -91,7 +91,7 @@ final class SagaRun<DB: SagaDatabase & OutboxDatabase>: Sendable {
         }
     }
 
-    private var isStopping: Bool { monitor.withLock(\.isStopping) }
+    private var isStopping: Bool { monitor.withLock { $0.isStopping } }
 
     /// Waits until there is something to do and room to do it.
     private func next() async throws -> [(SagaRow, StoreClock)] {
@@ -163,7 +163,7 @@ final class SagaRun<DB: SagaDatabase & OutboxDatabase>: Sendable {
 
     private func renewClaims() async {
         while (try? await runtime.time.sleep(for: settings.lease / 3)) != nil {
-            let held = monitor.withLock(\.held)
+            let held = monitor.withLock { $0.held }
             guard !held.isEmpty else { continue }
             do {
                 // Those that were lost find out when they save: until then nothing says that what runs is to be cut off.
