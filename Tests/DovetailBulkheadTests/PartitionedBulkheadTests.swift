@@ -24,6 +24,7 @@ struct PartitionedBulkheadTests {
         #expect(borrowed.count == 10)
         #expect(
             bulkhead.snapshot() == BulkheadSnapshot(name: "checkout", limit: 10, inUse: 10, waiting: 0, rejected: 10))
+        withExtendedLifetime(borrowed) {}
     }
 
     @Test("49: a share is there at once while others have borrowed it, and no more than the share")
