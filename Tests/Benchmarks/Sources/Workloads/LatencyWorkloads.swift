@@ -30,6 +30,8 @@
                 }
             }
 
+            func hasCome(_ number: Int) -> Bool { state.withLock { $0.taken[number] != nil } }
+
             var nanoseconds: [Int64] { state.withLock { $0.taken.map { Int64(($0 ?? .zero) / .nanoseconds(1)) } } }
         }
 
@@ -77,8 +79,11 @@
                         try await subscription.settle(deliveries.map { .acknowledge($0.id) })
                     }
                 }
+                // A group has to deal out its partitions first, which is no message's own time.
+                try await send(0, message(0, bytes: bytes, to: place.topic), times)
+                while !times.hasCome(0) { try await SystemTime().sleep(for: .milliseconds(5)) }
                 let start = SystemTime().monotonic()
-                for number in 0..<count {
+                for number in 1..<count {
                     let due = start + .nanoseconds(number * 1_000_000_000 / rate)
                     let now = SystemTime().monotonic()
                     if now < due { try await SystemTime().sleep(for: due - now) }
