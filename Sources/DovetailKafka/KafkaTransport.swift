@@ -173,11 +173,14 @@
             records.reserveCapacity(envelopes.count)
             var failures: [Int: TransportError] = [:]
             var names: Set<String> = []
+            var (recent, last) = (TopicName.Recent(), "")
             for (index, envelope) in envelopes.enumerated() {
                 do {
-                    let prepared = try prepare(envelope)
-                    records.append(prepared.record)
-                    names.insert(prepared.topic)
+                    let record = try prepare(envelope)
+                    let name = try recent.name(of: envelope.attributes.topic)
+                    if name != last { names.insert(name) }
+                    last = name
+                    records.append(record)
                 } catch {
                     records.append(nil)
                     failures[index] = error
@@ -195,9 +198,7 @@
             return results
         }
 
-        private func prepare(
-            _ envelope: Envelope<Bytes>
-        ) throws(TransportError) -> (record: KafkaRecord, topic: String) {
+        private func prepare(_ envelope: Envelope<Bytes>) throws(TransportError) -> KafkaRecord {
             let record: KafkaRecord
             do {
                 switch contentMode {
@@ -207,7 +208,6 @@
             } catch {
                 throw TransportError(.invalidMessage, "The message cannot be published.", cause: error)
             }
-            let name = try TopicName.name(of: envelope.attributes.topic)
             guard record.byteCount <= settings.mostMessageBytes else {
                 throw TransportError(
                     .messageTooLarge,
@@ -215,7 +215,7 @@
                         + "\(settings.mostMessageBytes). Put the payload into a claim check."
                 )
             }
-            return (record, name)
+            return record
         }
 
         private func send(

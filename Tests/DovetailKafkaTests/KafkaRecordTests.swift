@@ -224,6 +224,17 @@ struct TopicNameTests {
         #expect(try TopicName.name(of: Topic(name)) == expected)
     }
 
+    @Test("Names that were found are found again, and none for a topic that only looks the same")
+    func recentNames() throws {
+        var recent = TopicName.Recent()
+        // The second is written with the sign of Kelvin, which is a K in Unicode's eyes.
+        for name in ["K.orders", "\u{212A}.orders", "K.orders", "K.orders", "é", "e\u{301}", "é", "other"] {
+            #expect(try recent.name(of: Topic(name)).utf8.elementsEqual(TopicName.name(of: Topic(name)).utf8))
+        }
+        #expect(throws: TransportError.self) { try recent.name(of: "") }
+        #expect(try recent.name(of: "other") == "other")
+    }
+
     @Test("Different topics have different names", arguments: 0..<20)
     func namesAreDifferent(seed: Int) throws {
         var random = SeededRandom(seed: UInt64(seed)).generator

@@ -104,9 +104,10 @@
             case .admitted: break
             }
             var failures: [(ticket: KafkaTicket, error: TransportError)] = []
+            var names = TopicName.Recent()
             let blocked = tickets.firstIndex { ticket in
                 if ticket.call.isOver { return false }
-                switch produce(ticket) {
+                switch produce(ticket, &names) {
                 case .underWay: return false
                 case .noRoom: return true
                 case .failed(let error):
@@ -135,11 +136,11 @@
             return TransportError(.closed, "The transport was closed. Publish the message '\(id)' with another one.")
         }
 
-        private func produce(_ ticket: KafkaTicket) -> Sent {
+        private func produce(_ ticket: KafkaTicket, _ names: inout TopicName.Recent) -> Sent {
             guard let record = ticket.call.records[ticket.index] else { return .underWay }
             let attributes = ticket.call.envelopes[ticket.index].attributes
             let name: String
-            do { name = try TopicName.name(of: attributes.topic) } catch { return .failed(error) }
+            do { name = try names.name(of: attributes.topic) } catch { return .failed(error) }
             switch KafkaWriter.produce(record, to: name, opaque: ticket, with: handle.raw) {
             case RD_KAFKA_RESP_ERR_NO_ERROR: return .underWay
             case RD_KAFKA_RESP_ERR__QUEUE_FULL: return .noRoom
@@ -221,9 +222,10 @@
         }
 
         private func sendBlocked() {
+            var names = TopicName.Recent()
             while let ticket = state.withLock({ $0.blocked.first }) {
                 if !ticket.call.isOver {
-                    switch produce(ticket) {
+                    switch produce(ticket, &names) {
                     case .noRoom: return
                     case .underWay: break
                     case .failed(let error): finish(ticket, error)

@@ -17,21 +17,25 @@
             let code = topic.withCString { topic in
                 (record.key ?? []).withUnsafeBytes { key in
                     (record.value ?? []).withUnsafeBytes { value in
-                        var arguments: [rd_kafka_vu_t] = []
-                        arguments.reserveCapacity(6)
-                        arguments.append(.make(RD_KAFKA_VTYPE_TOPIC) { $0.u.cstr = topic })
-                        arguments.append(
-                            .make(RD_KAFKA_VTYPE_MSGFLAGS) { $0.u.i = RD_KAFKA_MSG_F_COPY })
-                        // An empty payload is one, and no payload is none: a compacted topic deletes the key then.
-                        if record.value != nil { arguments.append(.make(RD_KAFKA_VTYPE_VALUE) { $0.set(value) }) }
-                        if record.key != nil { arguments.append(.make(RD_KAFKA_VTYPE_KEY) { $0.set(key) }) }
-                        if headers != nil { arguments.append(.make(RD_KAFKA_VTYPE_HEADERS) { $0.u.headers = headers }) }
-                        arguments.append(.make(RD_KAFKA_VTYPE_OPAQUE) { $0.u.ptr = opaque?.toOpaque() })
-                        guard let error = rd_kafka_produceva(client, &arguments, arguments.count) else {
-                            return RD_KAFKA_RESP_ERR_NO_ERROR
+                        withUnsafeTemporaryAllocation(of: rd_kafka_vu_t.self, capacity: 6) { arguments in
+                            var count = 0
+                            func append(_ type: rd_kafka_vtype_t, _ set: (inout rd_kafka_vu_t) -> Void) {
+                                arguments.initializeElement(at: count, to: .make(type, set))
+                                count += 1
+                            }
+                            append(RD_KAFKA_VTYPE_TOPIC) { $0.u.cstr = topic }
+                            append(RD_KAFKA_VTYPE_MSGFLAGS) { $0.u.i = RD_KAFKA_MSG_F_COPY }
+                            // An empty payload is one, and no payload is none: a compacted topic deletes the key then.
+                            if record.value != nil { append(RD_KAFKA_VTYPE_VALUE) { $0.set(value) } }
+                            if record.key != nil { append(RD_KAFKA_VTYPE_KEY) { $0.set(key) } }
+                            if headers != nil { append(RD_KAFKA_VTYPE_HEADERS) { $0.u.headers = headers } }
+                            append(RD_KAFKA_VTYPE_OPAQUE) { $0.u.ptr = opaque?.toOpaque() }
+                            guard let error = rd_kafka_produceva(client, arguments.baseAddress, count) else {
+                                return RD_KAFKA_RESP_ERR_NO_ERROR
+                            }
+                            defer { rd_kafka_error_destroy(error) }
+                            return rd_kafka_error_code(error)
                         }
-                        defer { rd_kafka_error_destroy(error) }
-                        return rd_kafka_error_code(error)
                     }
                 }
             }

@@ -40,6 +40,20 @@ enum TopicName {
         return String(decoding: name, as: UTF8.self)
     }
 
+    /// Names of topics, found once for messages of the same topic in a row.
+    struct Recent {
+        /// A name that a topic keeps, so it is ASCII: what equals it and is as long has the same bytes.
+        private var last: String?
+
+        /// - Throws: As ``TopicName/name(of:)``.
+        mutating func name(of topic: Topic) throws(TransportError) -> String {
+            if let last, last.utf8.count == topic.rawValue.utf8.count, last == topic.rawValue { return last }
+            let name = try TopicName.name(of: topic)
+            if name.utf8.count == topic.rawValue.utf8.count { last = name }
+            return name
+        }
+    }
+
     /// Whether a name can be told at a glance to stay as it is, as nearly all can.
     private static func isKept(_ bytes: String.UTF8View) -> Bool {
         var isBehindUnderscore = false
