@@ -229,7 +229,7 @@
             let first = plan.first.filter { plan.isWaiting($0) }
             let call = KafkaCall(envelopes, records: records, plan: plan)
             producer.publish(call, first)
-            return try await call.results()
+            return try await call.progress.results()
         }
 
         private func producer() throws -> KafkaProducer {
@@ -271,8 +271,8 @@
 
         /// Has a topic that turned out to be gone looked for again.
         private func forgetTopics(that results: [PublishResult], of envelopes: [Envelope<Bytes>]) {
-            for (result, envelope) in zip(results, envelopes) where result.error?.code == .unknownTopic {
-                guard let name = try? TopicName.name(of: envelope.attributes.topic) else { continue }
+            for (index, result) in results.enumerated() where result.error?.code == .unknownTopic {
+                guard let name = try? TopicName.name(of: envelopes[index].attributes.topic) else { continue }
                 state.withLock { _ = $0.known.remove(name) }
             }
         }

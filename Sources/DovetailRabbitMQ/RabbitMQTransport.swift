@@ -173,7 +173,7 @@
             let first = plan.first.filter { plan.isWaiting($0) }
             let call = RabbitMQCall(envelopes, records: messages, plan: plan)
             publisher.publish(call, first)
-            return try await call.results()
+            return try await call.progress.results()
         }
 
         private func prepare(_ envelope: Envelope<Bytes>) throws -> AMQPMessage {

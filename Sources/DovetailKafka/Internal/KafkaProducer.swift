@@ -106,7 +106,7 @@
             var failures: [(ticket: KafkaTicket, error: TransportError)] = []
             var names = TopicName.Recent()
             let blocked = tickets.firstIndex { ticket in
-                if ticket.call.isOver { return false }
+                if ticket.call.progress.isOver { return false }
                 switch produce(ticket, &names) {
                 case .underWay: return false
                 case .noRoom: return true
@@ -128,17 +128,17 @@
 
         private func finish(_ ticket: KafkaTicket, _ error: TransportError) {
             // What follows a failed one fails with it, so there is nothing to send next.
-            _ = ticket.call.finish(ticket.index, .failed(error))
+            _ = ticket.call.progress.finish(ticket.index, .failed(error))
         }
 
         private static func closed(_ ticket: KafkaTicket) -> TransportError {
-            let id = ticket.call.envelopes[ticket.index].attributes.id
+            let id = ticket.call.progress.envelopes[ticket.index].attributes.id
             return TransportError(.closed, "The transport was closed. Publish the message '\(id)' with another one.")
         }
 
         private func produce(_ ticket: KafkaTicket, _ names: inout TopicName.Recent) -> Sent {
             guard let record = ticket.call.records[ticket.index] else { return .underWay }
-            let attributes = ticket.call.envelopes[ticket.index].attributes
+            let attributes = ticket.call.progress.envelopes[ticket.index].attributes
             let name: String
             do { name = try names.name(of: attributes.topic) } catch { return .failed(error) }
             switch KafkaWriter.produce(record, to: name, opaque: ticket, with: handle.raw) {
@@ -213,18 +213,18 @@
             let ticket = Unmanaged<KafkaTicket>.fromOpaque(opaque).takeRetainedValue()
             var result = PublishResult.published
             if message.err != RD_KAFKA_RESP_ERR_NO_ERROR {
-                let id = ticket.call.envelopes[ticket.index].attributes.id
+                let id = ticket.call.progress.envelopes[ticket.index].attributes.id
                 // What is lost with a client that failed for good can be published with the next one.
                 let code = lookForFailure() ? RD_KAFKA_RESP_ERR__FATAL : message.err
                 result = .failed(TransportError(code, of: "The message '\(id)'", trouble: handle.reports.lastTrouble))
             }
-            if let next = ticket.call.finish(ticket.index, result) { send([KafkaTicket(ticket.call, next)]) }
+            if let next = ticket.call.progress.finish(ticket.index, result) { send([KafkaTicket(ticket.call, next)]) }
         }
 
         private func sendBlocked() {
             var names = TopicName.Recent()
             while let ticket = state.withLock({ $0.blocked.first }) {
-                if !ticket.call.isOver {
+                if !ticket.call.progress.isOver {
                     switch produce(ticket, &names) {
                     case .noRoom: return
                     case .underWay: break

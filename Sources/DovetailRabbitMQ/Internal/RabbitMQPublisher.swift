@@ -56,7 +56,7 @@
             }
             guard isTaken else {
                 for index in indices {
-                    _ = call.finish(index, .failed(Self.closed(call.envelopes[index].attributes.id)))
+                    _ = call.progress.finish(index, .failed(Self.closed(call.progress.envelopes[index].attributes.id)))
                 }
                 return
             }

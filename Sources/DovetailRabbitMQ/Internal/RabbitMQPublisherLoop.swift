@@ -118,7 +118,7 @@
             known = [:]
             // The broker may have stored what it did not confirm.
             for ticket in ledger.drain() {
-                let id = ticket.call.envelopes[ticket.index].attributes.id
+                let id = ticket.call.progress.envelopes[ticket.index].attributes.id
                 finish(
                     ticket,
                     .failed(
@@ -156,7 +156,7 @@
                 guard let ticket = ready.popFirst() ?? publisher.state.withLock({ $0.waiting.popFirst() }) else {
                     return
                 }
-                if ticket.call.isOver { continue }
+                if ticket.call.progress.isOver { continue }
                 try send(ticket)
                 // So that the socket of the broker does not fill up with what it says.
                 if ledger.count % 256 == 0 { try read() }
@@ -165,7 +165,7 @@
 
         private mutating func send(_ ticket: RabbitMQTicket) throws(AMQPFailure) {
             guard let connection, let message = ticket.call.records[ticket.index] else { return }
-            let attributes = ticket.call.envelopes[ticket.index].attributes
+            let attributes = ticket.call.progress.envelopes[ticket.index].attributes
             let names: RabbitMQNames
             do throws(TransportError) {
                 if let there = known[attributes.topic] {
@@ -208,7 +208,7 @@
         }
 
         private mutating func finish(_ ticket: RabbitMQTicket, _ result: PublishResult) {
-            guard let next = ticket.call.finish(ticket.index, result) else { return }
+            guard let next = ticket.call.progress.finish(ticket.index, result) else { return }
             ready.append(RabbitMQTicket(ticket.call, next))
         }
 
@@ -231,7 +231,7 @@
         private func result(
             of outcome: ConfirmLedger<RabbitMQTicket>.Outcome, _ ticket: RabbitMQTicket
         ) -> PublishResult {
-            let attributes = ticket.call.envelopes[ticket.index].attributes
+            let attributes = ticket.call.progress.envelopes[ticket.index].attributes
             switch outcome {
             case .stored: return .published
             case .unroutable where settings.unread == .dropped: return .published
@@ -257,7 +257,7 @@
             guard let sentAt = ledger.oldestSentAt, now - sentAt > settings.publishTimeout else { return }
             trouble("timeout", "RabbitMQ confirmed nothing for \(settings.publishTimeout).")
             for ticket in ledger.drain() {
-                let id = ticket.call.envelopes[ticket.index].attributes.id
+                let id = ticket.call.progress.envelopes[ticket.index].attributes.id
                 finish(
                     ticket,
                     .failed(
@@ -278,7 +278,7 @@
             publisher.state.withLock { $0.isClosed = true }
             failWaiting(with: RabbitMQPublisher.closed)
             for ticket in ledger.drain() {
-                let id = ticket.call.envelopes[ticket.index].attributes.id
+                let id = ticket.call.progress.envelopes[ticket.index].attributes.id
                 finish(
                     ticket,
                     .failed(

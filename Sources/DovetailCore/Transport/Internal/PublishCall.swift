@@ -3,26 +3,38 @@
 import Synchronization
 
 /// One call of `publish`, from the first message sent to the last result.
-package final class PublishCall<Record: Sendable>: Sendable {
+package struct PublishCall<Record: Sendable>: Sendable {
+    package let progress: PublishProgress
+    /// What to send of each envelope; `nil` of those that failed before anything was sent.
+    package let records: [Record?]
+
+    package init(_ envelopes: [Envelope<Bytes>], records: [Record?], plan: PublishPlan) {
+        progress = PublishProgress(envelopes, plan: plan)
+        self.records = records
+    }
+}
+
+/// What became of the envelopes of one call of `publish`.
+///
+/// Not generic: what is asked for each message would have its types looked up each time.
+package final class PublishProgress: Sendable {
     private struct State: Sendable {
         var plan: PublishPlan
         var continuation: CheckedContinuation<[PublishResult], any Error>?
-        var isOver = false
     }
 
     package let envelopes: [Envelope<Bytes>]
-    /// What to send of each; `nil` of those that failed before anything was sent.
-    package let records: [Record?]
     private let state: Mutex<State>
+    /// Set under the lock, and asked for each message without it.
+    private let hasEnded = Atomic(false)
 
-    package init(_ envelopes: [Envelope<Bytes>], records: [Record?], plan: PublishPlan) {
+    init(_ envelopes: [Envelope<Bytes>], plan: PublishPlan) {
         self.envelopes = envelopes
-        self.records = records
         state = Mutex(State(plan: plan))
     }
 
     /// Whether there is still someone to send for.
-    package var isOver: Bool { state.withLock { $0.isOver } }
+    package var isOver: Bool { hasEnded.load(ordering: .relaxed) }
 
     /// Notes what became of an envelope.
     ///
@@ -30,11 +42,11 @@ package final class PublishCall<Record: Sendable>: Sendable {
     package func finish(_ index: Int, _ result: PublishResult) -> Int? {
         let (next, continuation, results) = state.withLock { state in
             let next = state.plan.finish(index, result, of: envelopes)
-            guard !state.isOver, let results = state.plan.results, let continuation = state.continuation else {
-                return (state.isOver ? nil : next, nil, nil)
+            guard !isOver, let results = state.plan.results, let continuation = state.continuation else {
+                return (isOver ? nil : next, nil, nil)
                     as (Int?, CheckedContinuation<[PublishResult], any Error>?, [PublishResult]?)
             }
-            state.isOver = true
+            hasEnded.store(true, ordering: .relaxed)
             state.continuation = nil
             return (next, continuation, results)
         }
@@ -50,10 +62,10 @@ package final class PublishCall<Record: Sendable>: Sendable {
             try await withCheckedThrowingContinuation { continuation in
                 let outcome: Result<[PublishResult], any Error>? = state.withLock { state in
                     if let results = state.plan.results {
-                        state.isOver = true
+                        hasEnded.store(true, ordering: .relaxed)
                         return .success(results)
                     }
-                    if state.isOver { return .failure(CancellationError()) }
+                    if isOver { return .failure(CancellationError()) }
                     state.continuation = continuation
                     return nil
                 }
@@ -61,7 +73,7 @@ package final class PublishCall<Record: Sendable>: Sendable {
             }
         } onCancel: {
             let continuation = state.withLock { state in
-                state.isOver = true
+                hasEnded.store(true, ordering: .relaxed)
                 return state.continuation.take()
             }
             continuation?.resume(throwing: CancellationError())

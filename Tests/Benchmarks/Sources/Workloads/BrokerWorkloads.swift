@@ -27,8 +27,15 @@
         /// Enough under way that both sides send full batches.
         private static let (batch, concurrency) = (1_000, 8)
 
+        /// Messages of the same payload, as the floors send it: what a service sends was written a moment ago, and no copy of it has to
+        /// come from memory.
         static func messages(_ count: Int, bytes: Int, to topic: Topic) -> [Envelope<Bytes>] {
-            (0..<count).map { _ in Samples.message(payloadBytes: bytes, topic: topic) }
+            let payload = Bytes(repeating: UInt8(ascii: "x"), count: bytes)
+            return (0..<count).map { _ in
+                var message = Samples.message(payloadBytes: 0, topic: topic)
+                message.payload = payload
+                return message
+            }
         }
 
         // MARK: Publishing
