@@ -75,11 +75,17 @@ let tests: [(name: String, uses: [String])] = [
     ("DovetailSQLTests", ["Dovetail", "DovetailSQL", "DovetailTesting", "TestSupport"]),
     (
         "DovetailSQLiteTests",
-        ["Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting", "SagaScenarios", "TestSupport"]
+        [
+            "Dovetail", "DovetailSQL", "DovetailSQLite", "DovetailTesting", "SagaScenarios", "SQLTestSupport",
+            "TestSupport",
+        ]
     ),
     (
         "DovetailPostgreSQLTests",
-        ["Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting", "SagaScenarios", "TestSupport"]
+        [
+            "Dovetail", "DovetailSQL", "DovetailPostgreSQL", "DovetailTesting", "SagaScenarios", "SQLTestSupport",
+            "TestSupport",
+        ]
     ),
     ("DovetailKafkaTests", ["Dovetail", "DovetailKafka", "DovetailRabbitMQ", "DovetailTesting", "TestSupport"]),
     ("DovetailRabbitMQTests", ["Dovetail", "DovetailRabbitMQ", "DovetailTesting", "TestSupport"]),
@@ -153,6 +159,8 @@ let package = Package(
         }
         // What the tests of several rooms share: trouble with connections, a load to have it under, values and clocks.
         + [.target(name: "TestSupport", dependencies: ["DovetailCore"], path: "Tests/Support")]
+        // What the tests of databases that speak SQL share.
+        + [.target(name: "SQLTestSupport", dependencies: ["DovetailSQL"], path: "Tests/SQLSupport")]
         // What is killed under the load of a broker, see Tests/Crashes/brokers.
         + [
             .executableTarget(

@@ -173,13 +173,11 @@
             records.reserveCapacity(envelopes.count)
             var failures: [Int: TransportError] = [:]
             var names: Set<String> = []
-            var (recent, last) = (TopicName.Recent(), "")
+            var recent = TopicName.Recent()
             for (index, envelope) in envelopes.enumerated() {
                 do {
                     let record = try prepare(envelope)
-                    let name = try recent.name(of: envelope.attributes.topic)
-                    if name != last { names.insert(name) }
-                    last = name
+                    names.insert(try recent.name(of: envelope.attributes.topic))
                     records.append(record)
                 } catch {
                     records.append(nil)

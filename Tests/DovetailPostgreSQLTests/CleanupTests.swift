@@ -3,38 +3,22 @@
 #if PostgreSQL
     import Dovetail
     import DovetailTesting
+    import SQLTestSupport
     import Synchronization
     import Testing
 
     @testable import DovetailPostgreSQL
     @testable import DovetailSQL
 
+    private typealias WatchedPool = ObservedPool<PostgresConnectionPool>
+
     /// Passes everything on, one statement after the other, and counts those that were given up in a deadlock.
-    private struct WatchedConnection: SQLConnection {
-        let connection: PostgresConnection
-        let deadlocks: Shared<Int>
-
-        func run(_ statement: SQLStatement) async throws -> SQLResult {
-            do {
-                return try await connection.run(statement)
-            } catch let error as DatabaseError where error.code == .deadlock {
+    private func watched(_ pool: PostgresConnectionPool, _ deadlocks: Shared<Int> = Shared(0)) -> WatchedPool {
+        ObservedPool(pool) { _, outcome in
+            if case .failure(let error as DatabaseError) = outcome, error.code == .deadlock {
                 deadlocks.change { $0 += 1 }
-                throw error
             }
-        }
-    }
-
-    private struct WatchedPool: SQLConnectionPool {
-        let pool: PostgresConnectionPool
-        let deadlocks = Shared(0)
-        var dialect: SQLDialect { pool.dialect }
-
-        func withConnection<Result>(
-            for access: SQLAccess, _ body: (WatchedConnection) async throws -> Result
-        ) async throws -> Result {
-            try await pool.withConnection(for: access) { connection in
-                try await body(WatchedConnection(connection: connection, deadlocks: deadlocks))
-            }
+            return outcome
         }
     }
 
@@ -91,7 +75,7 @@
             try await withDatabase { server in
                 let tables = server.outboxStore.tables
                 let database = SQLDatabase(
-                    WatchedPool(pool: server.pool), settings: SQLSettings(prefix: tables.prefix))
+                    watched(server.pool), settings: SQLSettings(prefix: tables.prefix))
                 try await fill(server, 50)
                 try await server.withTransaction(isolation: .readCommitted) { tx in
                     for table in [
@@ -117,8 +101,9 @@
             let (writers, rounds, old) = (4, 60, 2000)
             try await withDatabase { server in
                 let tables = server.outboxStore.tables
-                let pool = WatchedPool(pool: server.pool)
-                let database = SQLDatabase(pool, settings: SQLSettings(prefix: tables.prefix))
+                let deadlocks = Shared(0)
+                let database = SQLDatabase(
+                    watched(server.pool, deadlocks), settings: SQLSettings(prefix: tables.prefix))
                 try await fill(server, old)
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for writer in 0..<writers {
@@ -135,7 +120,7 @@
                     }
                     try await group.waitForAll()
                 }
-                #expect(pool.deadlocks.value == 0)
+                #expect(deadlocks.value == 0)
                 #expect(try await database.outboxStore.statistics().unsent == writers * rounds)
                 for (name, cleanup) in Self.cleanups {
                     while try await cleanup(database, 1000) > 0 {}

@@ -4,34 +4,19 @@
     import Dovetail
     import DovetailTesting
     import Foundation
-    import Synchronization
+    import SQLTestSupport
     import Testing
 
     @testable import DovetailPostgreSQL
     @testable import DovetailSQL
 
     /// Passes everything on, and remembers the statements.
-    private struct RecordedConnection: SQLConnection {
-        let connection: PostgresConnection
-        let texts: Shared<Set<String>>
-
-        func run(_ statement: SQLStatement) async throws -> SQLResult {
-            texts.change { _ = $0.insert(statement.text) }
-            return try await connection.run(statement)
-        }
-    }
-
-    private struct RecordingPool: SQLConnectionPool {
-        let pool: PostgresConnectionPool
-        let texts = Shared<Set<String>>([])
-        var dialect: SQLDialect { pool.dialect }
-
-        func withConnection<Result>(
-            for access: SQLAccess, _ body: (RecordedConnection) async throws -> Result
-        ) async throws -> Result {
-            try await pool.withConnection(for: access) { connection in
-                try await body(RecordedConnection(connection: connection, texts: texts))
-            }
+    private func recorded(
+        _ pool: PostgresConnectionPool, _ seen: Shared<Set<String>>
+    ) -> ObservedPool<PostgresConnectionPool> {
+        ObservedPool(pool) { statement, outcome in
+            seen.change { _ = $0.insert(statement.text) }
+            return outcome
         }
     }
 
@@ -123,7 +108,7 @@
             }
         }
 
-        private func exerciseBus(_ database: SQLDatabase<RecordingPool>) async throws {
+        private func exerciseBus(_ database: SQLDatabase<ObservedPool<PostgresConnectionPool>>) async throws {
             let bus = SQLTransport(in: database)
             let member = try await bus.subscribe(to: ["orders", "refunds"], as: "payments")
             _ = try await bus.publish((1...3).map { message("\($0)", key: "a") })
@@ -152,12 +137,12 @@
         func everyStatementHasAnIndex() async throws {
             try await withDatabase { server in
                 let tables = server.outboxStore.tables
-                let pool = RecordingPool(pool: server.pool)
-                let database = SQLDatabase(pool, settings: SQLSettings(prefix: tables.prefix))
+                let seen = Shared<Set<String>>([])
+                let database = SQLDatabase(recorded(server.pool, seen), settings: SQLSettings(prefix: tables.prefix))
                 try await database.open()
                 try await EveryVerb.run(on: database)
                 try await exerciseBus(database)
-                let texts = pool.texts.value.filter { text in
+                let texts = seen.value.filter { text in
                     ["SELECT", "UPDATE", "DELETE", "INSERT", "WITH"].contains { text.hasPrefix($0) }
                         && !text.contains("pg_advisory")
                 }

@@ -8,37 +8,8 @@
     import DovetailSaga
     import DovetailSQLite
     import DovetailTesting
-    import Synchronization
+    import SQLTestSupport
     import Testing
-
-    /// Passes everything on, and remembers the statements.
-    private struct RecordedConnection: SQLConnection {
-        let connection: SQLiteConnection
-        let log: StatementLog
-
-        func run(_ statement: SQLStatement) async throws -> SQLResult {
-            log.texts.withLock { _ = $0.insert(statement.text) }
-            return try await connection.run(statement)
-        }
-    }
-
-    private final class StatementLog: Sendable {
-        let texts = Mutex<Set<String>>([])
-    }
-
-    private struct RecordingPool: SQLConnectionPool {
-        let pool: SQLiteConnectionPool
-        let log = StatementLog()
-        var dialect: SQLDialect { pool.dialect }
-
-        func withConnection<Result>(
-            for access: SQLAccess, _ body: (RecordedConnection) async throws -> Result
-        ) async throws -> Result {
-            try await pool.withConnection(for: access) { connection in
-                try await body(RecordedConnection(connection: connection, log: log))
-            }
-        }
-    }
 
     @Suite(.timeLimit(.minutes(10)))
     struct QueryPlanTests {
@@ -74,10 +45,13 @@
             let folder = try TemporaryFolder()
             let file = folder.database()
             try await file.open()
-            let pool = RecordingPool(pool: file.pool)
-            let database = SQLDatabase(pool)
-            try await EveryVerb.run(on: database)
-            let texts = pool.log.texts.withLock { $0 }.filter { text in
+            let seen = Shared<Set<String>>([])
+            let pool = ObservedPool(file.pool) { statement, outcome in
+                seen.change { _ = $0.insert(statement.text) }
+                return outcome
+            }
+            try await EveryVerb.run(on: SQLDatabase(pool))
+            let texts = seen.value.filter { text in
                 ["SELECT", "UPDATE", "DELETE", "INSERT", "WITH"].contains { text.hasPrefix($0) }
             }
             // All tables were seen, so that the test cannot pass by looking at nothing.

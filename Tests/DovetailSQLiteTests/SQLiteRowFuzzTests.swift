@@ -4,6 +4,7 @@
     import DovetailCore
     import DovetailTesting
     import Foundation
+    import SQLTestSupport
     import Synchronization
     import Testing
 
@@ -73,29 +74,6 @@
         }
     }
 
-    private struct SpoiltConnection: SQLConnection {
-        let connection: SQLiteConnection
-        let spoiler: Spoiler
-
-        func run(_ statement: SQLStatement) async throws -> SQLResult {
-            spoiler.pass(try await connection.run(statement))
-        }
-    }
-
-    private struct SpoilingPool: SQLConnectionPool {
-        let pool: SQLiteConnectionPool
-        let spoiler = Spoiler()
-        var dialect: SQLDialect { pool.dialect }
-
-        func withConnection<Result>(
-            for access: SQLAccess, _ body: (SpoiltConnection) async throws -> Result
-        ) async throws -> Result {
-            try await pool.withConnection(for: access) { connection in
-                try await body(SpoiltConnection(connection: connection, spoiler: spoiler))
-            }
-        }
-    }
-
     /// Whatever stands in a row of any table, and whatever is missing of it, is an error or is taken as it is; nothing traps, and
     /// the database goes on.
     @Suite(.timeLimit(.minutes(600)))
@@ -115,10 +93,10 @@
             let path = folder.file(UUID().uuidString)
             try FileManager.default.copyItem(atPath: folder.file("empty.db"), toPath: path)
             let file = SQLiteDatabase(path, configuration: SQLiteConfiguration(synchronous: .normal))
-            let pool = SpoilingPool(pool: file.pool)
-            let database = SQLDatabase(pool)
+            let spoiler = Spoiler()
+            let database = SQLDatabase(ObservedPool(file.pool) { _, outcome in outcome.map(spoiler.pass) })
             try await database.open()
-            pool.spoiler.arm(place, harm)
+            spoiler.arm(place, harm)
             var failure: (any Error)?
             do {
                 try await EveryVerb.run(on: database)
@@ -126,7 +104,7 @@
             } catch {
                 failure = error
             }
-            let seen = pool.spoiler.seen
+            let seen = spoiler.seen
             // What was in hand is given up, and the next transaction works.
             try await database.withTransaction { tx in
                 try await database.table("after", of: Int.self).put(1, at: "1", in: tx)
@@ -136,7 +114,7 @@
             return (seen, failure)
         }
 
-        private static func exerciseBus(_ database: SQLDatabase<SpoilingPool>) async throws {
+        private static func exerciseBus(_ database: SQLDatabase<some SQLConnectionPool>) async throws {
             let bus = SQLTransport(in: database)
             let member = try await bus.subscribe(to: ["orders"], as: "payments")
             let messages = (["a", "a", nil] as [PartitionKey?]).map { key in
