@@ -28,9 +28,13 @@ package enum SagaScenario: String, CaseIterable, Sendable, CustomTestStringConve
 
     /// Plays the scenario.
     ///
-    /// - Parameter open: Opens two databases that keep the same, with nothing in them, whose stores measure by a runtime.
+    /// - Parameters:
+    ///   - outcomes: What comes of the steps of sagas whose engines end at each commit.
+    ///   - moments: When at a commit they end.
+    ///   - open: Opens two databases that keep the same, with nothing in them, whose stores measure by a runtime.
     /// - Throws: What has not come about within a minute, or what opening throws.
     package func play<DB: ScenarioDatabase>(
+        outcomes: [StepOutcomes] = StepOutcomes.some, moments: [Trouble.Moment] = Trouble.Moment.allCases,
         _ open: (Runtime) async throws -> (DB, DB)
     ) async throws {
         let time = VirtualTime()
@@ -38,7 +42,7 @@ package enum SagaScenario: String, CaseIterable, Sendable, CustomTestStringConve
         let (one, two) = try await open(runtime)
         let stage = SagaStage(time: time, runtime: runtime, one: one, two: two)
         switch self {
-        case .deathAtEachCommit: try await stage.deathAtEachCommit()
+        case .deathAtEachCommit: try await stage.deathAtEachCommit(outcomes, moments)
         case .lostAnswers: try await stage.lostAnswers()
         case .attemptsOutlive: try await stage.attemptsOutlive()
         case .pauseOutlives: try await stage.pauseOutlives()

@@ -9,11 +9,11 @@ import Testing
 
 /// Engines that end, are cut off, or are stopped.
 extension SagaStage {
-    func deathAtEachCommit() async throws {
-        for outcome in StepOutcomes.some {
+    func deathAtEachCommit(_ outcomes: [StepOutcomes], _ moments: [Trouble.Moment]) async throws {
+        for outcome in outcomes {
             var (commit, isThere) = (0, true)
             while isThere {
-                for moment in Trouble.Moment.allCases where isThere {
+                for moment in moments where isThere {
                     let id = SagaID("\(outcome), \(moment) \(commit)")
                     isThere = try await play(outcome, id, .death(at: commit, moment))
                 }

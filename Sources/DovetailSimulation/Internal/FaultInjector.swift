@@ -192,7 +192,7 @@ final class FaultInjector: SimulationProbe {
         let (downtime, fault) = state.withLock { state -> (Duration??, Fault?) in
             if case .crashes(let downtime) = state.effects?.note(effect, of: service) { return (.some(downtime), nil) }
             if !state.appointments.isEmpty {
-                let name = "\(effect)"
+                let name = effect.description
                 if let index = state.appointments.firstIndex(where: { $0.service == service && $0.effect == name }) {
                     return (.some(state.appointments.remove(at: index).downtime), nil)
                 }
@@ -263,7 +263,7 @@ final class FaultInjector: SimulationProbe {
 
     /// - Throws: If an outage or a fault keeps a service from an effect.
     func check(_ effect: StaticString, of service: String) throws {
-        switch "\(effect)" {
+        switch effect.description {
         case "publish", "subscribe", "receive", "settle": try checkOutage(of: service)
         case "use a transaction": break
         case "commit a transaction":

@@ -35,11 +35,13 @@ final class Incarnation: EffectFence {
     }
 
     func checkFaults(_ effect: StaticString) throws {
-        if downtime == nil, let downtime = world.injector.crash(of: service, at: effect) {
-            crash(downtime: downtime, before: "\(effect)")
+        var isDown = downtime != nil
+        if !isDown, let downtime = world.injector.crash(of: service, at: effect) {
+            crash(downtime: downtime, before: effect.description)
+            isDown = true
         }
-        guard downtime == nil else {
-            throw SimulatedCrash(service: service, incarnation: number, effect: "\(effect)")
+        guard !isDown else {
+            throw SimulatedCrash(service: service, incarnation: number, effect: effect.description)
         }
         try world.injector.check(effect, of: service)
     }

@@ -69,10 +69,18 @@ import Testing
         var states = InputMutator(corpus.map(\.state), tokens: tokens, seed: seed)
         let workers = Workers()
         let world = TestWorld(seed: seed)
-        let engine = try Engine(Self.saga(workers), in: world.database)
+        // Hours go by here; nobody needs to look every second of them.
+        let interval = Duration.seconds(30)
+        let engine = try Engine(
+            Self.saga(workers), in: world.database, settings: SagaEngineSettings(pollInterval: interval))
         world.add("engine") { _ in engine }
-        world.add("relay") { _ in OutboxRelay(from: world.database, to: world.bus) }
-        world.add("inbox") { _ in Consumer("sagas", on: world.bus) { engine.routes } }
+        world.add("relay") { _ in
+            OutboxRelay(
+                from: world.database, to: world.bus, settings: OutboxRelaySettings(pollInterval: interval))
+        }
+        world.add("inbox") { _ in
+            Consumer("sagas", on: world.bus) { engine.routes }.waitingRoom(pollingEvery: interval)
+        }
         var spoilt: [SagaRow] = []
         for number in 0..<200 {
             var row = corpus[number % corpus.count]

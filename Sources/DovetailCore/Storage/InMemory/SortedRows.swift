@@ -140,13 +140,19 @@ extension String {
             other.utf8.withContiguousStorageIfAvailable { right in Self.compare(left, right) }
         }
         if let order, let order { return order }
-        return Self.compare(Array(utf8), Array(other.utf8))
+        return Array(utf8).withUnsafeBufferPointer { left in
+            Array(other.utf8).withUnsafeBufferPointer { right in Self.compare(left, right) }
+        }
     }
 
-    private static func compare(
-        _ left: some RandomAccessCollection<UInt8>, _ right: some RandomAccessCollection<UInt8>
-    ) -> Int {
-        for (one, other) in zip(left, right) where one != other { return Int(one) - Int(other) }
+    /// A plain loop: rows in memory are found by it, in builds for debugging as well.
+    private static func compare(_ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>) -> Int {
+        let shared = Swift.min(left.count, right.count)
+        var index = 0
+        while index < shared {
+            if left[index] != right[index] { return Int(left[index]) - Int(right[index]) }
+            index += 1
+        }
         return left.count - right.count
     }
 }
