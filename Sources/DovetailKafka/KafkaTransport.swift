@@ -169,15 +169,17 @@
             if envelopes.isEmpty { return [] }
             try Task.checkCancellation()
             let producer = try producer()
-            var records: [KafkaRecord?] = []
+            var records: [OutgoingRecord?] = []
             records.reserveCapacity(envelopes.count)
             var failures: [Int: TransportError] = [:]
             var names: Set<String> = []
-            var recent = TopicName.Recent()
+            var (recent, last) = (TopicName.Recent(), "")
             for (index, envelope) in envelopes.enumerated() {
                 do {
                     let record = try prepare(envelope)
-                    names.insert(try recent.name(of: envelope.attributes.topic))
+                    let name = try recent.name(of: envelope.attributes.topic)
+                    if name != last { names.insert(name) }
+                    last = name
                     records.append(record)
                 } catch {
                     records.append(nil)
@@ -196,12 +198,12 @@
             return results
         }
 
-        private func prepare(_ envelope: Envelope<Bytes>) throws(TransportError) -> KafkaRecord {
-            let record: KafkaRecord
+        private func prepare(_ envelope: Envelope<Bytes>) throws(TransportError) -> OutgoingRecord {
+            let record: OutgoingRecord
             do {
                 switch contentMode {
-                case .binary: record = try KafkaRecord(envelope)
-                case .structured: record = try KafkaRecord(structured: envelope)
+                case .binary: record = try OutgoingRecord(envelope)
+                case .structured: record = OutgoingRecord(try KafkaRecord(structured: envelope))
                 }
             } catch {
                 throw TransportError(.invalidMessage, "The message cannot be published.", cause: error)
@@ -217,7 +219,7 @@
         }
 
         private func send(
-            _ envelopes: [Envelope<Bytes>], _ records: [KafkaRecord?], _ failures: [Int: TransportError],
+            _ envelopes: [Envelope<Bytes>], _ records: [OutgoingRecord?], _ failures: [Int: TransportError],
             with producer: KafkaProducer
         ) async throws -> [PublishResult] {
             var plan = PublishPlan(envelopes)
@@ -357,7 +359,7 @@
             if let problem = try await problems(of: [name])[name] { throw problem }
             let attributes = EnvelopeAttributes(id: "record", source: "/kafka", type: "kafka.record", topic: topic)
             let envelopes = [Envelope(attributes, payload: Bytes())]
-            let results = try await send(envelopes, [record], [:], with: producer())
+            let results = try await send(envelopes, [OutgoingRecord(record)], [:], with: producer())
             if let error = results.first?.error { throw error }
         }
     }

@@ -26,6 +26,14 @@ func envelope(
     return Envelope(attributes, payload: payload)
 }
 
+extension KafkaRecord {
+    /// What a reader is to see of an event in binary mode.
+    init(_ envelope: Envelope<Bytes>) throws(MessageError) {
+        let (headers, payload) = try CloudEventsBinaryFormat(.kafka).encode(envelope)
+        self.init(key: Self.key(of: envelope), value: payload, headers: headers)
+    }
+}
+
 /// Keeps the events that it hears.
 final class EventLog: Instrument {
     private let events = Mutex<[any InstrumentEvent]>([])

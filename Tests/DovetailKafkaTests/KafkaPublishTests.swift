@@ -188,7 +188,7 @@
             let cluster = try MockCluster()
             let transport = try cluster.connect()
             var largest = envelope("0", key: "a")
-            let attributes = try KafkaRecord(largest).byteCount - largest.payload.count
+            let attributes = try OutgoingRecord(largest).byteCount - largest.payload.count
             largest.payload = Bytes(repeating: 1, count: (transport.capabilities.mostMessageBytes ?? 0) - attributes)
             #expect(codes(try await transport.publish([largest])) == ["published"])
             largest.payload.append(1)

@@ -4,6 +4,7 @@
     public import Dovetail
     public import DovetailTesting
     import Foundation
+    import TestSupport
     import Testing
 
     @testable public import DovetailRabbitMQ
@@ -14,6 +15,17 @@
         static let isRequired = ProcessInfo.processInfo.environment["DOVETAIL_REQUIRE_SERVICES"] == "1"
         static let isMissing = address == nil
         static let whyMissing: Comment = "DOVETAIL_RABBITMQ is not set, see Tests/Services/README.md"
+
+        /// Stands in front of the broker once it is started.
+        static func proxy() throws -> LoopbackProxy {
+            try LoopbackProxy(to: UInt16(RabbitMQAddress(address ?? "").port))
+        }
+
+        /// The address of the broker as those write it who go by way of a proxy.
+        static func address(by proxy: LoopbackProxy) throws -> String {
+            let known = try RabbitMQAddress(address ?? "")
+            return "amqp://\(known.user):\(known.password)@127.0.0.1:\(proxy.port)/%2F"
+        }
 
         static func connect(
             to address: String? = nil, topics: RabbitMQTransport.Topics = .onDemand(partitions: 3),

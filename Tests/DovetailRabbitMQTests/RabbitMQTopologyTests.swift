@@ -78,11 +78,9 @@
 
         @Test("What was deleted while the broker could not be reached is made anew, for those who read and who publish")
         func recovery() async throws {
-            let known = try RabbitMQAddress(Broker.address ?? "")
-            let proxy = try LoopbackProxy(to: UInt16(known.port))
+            let proxy = try Broker.proxy()
             try proxy.start()
-            let transport = try Broker.connect(
-                to: "amqp://\(known.user):\(known.password)@127.0.0.1:\(proxy.port)/%2F", heartbeat: .seconds(1))
+            let transport = try Broker.connect(to: Broker.address(by: proxy), heartbeat: .seconds(1))
             let member = try await transport.subscribe(to: [topic], as: run.group)
             try await run.publish(run.messages(0..<3), to: transport)
             let deliveries = try await run.receive(3, from: member)

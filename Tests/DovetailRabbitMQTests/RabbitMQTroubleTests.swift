@@ -20,12 +20,11 @@
         private func underLoad(
             _ trouble: ConnectionTrouble
         ) async throws -> (failures: Int, connections: Int) {
-            let known = try RabbitMQAddress(Broker.address ?? "")
-            let proxy = try LoopbackProxy(to: UInt16(known.port))
+            let proxy = try Broker.proxy()
             try proxy.start()
             let transport = try Broker.connect(
-                to: "amqp://\(known.user):\(known.password)@127.0.0.1:\(proxy.port)/%2F", publishTimeout: .seconds(3),
-                heartbeat: .seconds(1), runtime: Runtime(instrument: log))
+                to: Broker.address(by: proxy), publishTimeout: .seconds(3), heartbeat: .seconds(1),
+                runtime: Runtime(instrument: log))
             let member = try await transport.subscribe(to: [run.topic], as: run.group)
             let load = TransportLoad(topic: run.topic)
             let failures = try await load.run(over: transport, to: member) { try await trouble.inflict(on: proxy) }
@@ -64,6 +63,44 @@
             // The one that publishes and the one that reads.
             let (failures, _) = try await underLoad(.silence(replaced: 2))
             #expect(failures > 0)
+        }
+
+        @Test("A member joins although the queue that counts members goes between two words of its own")
+        func countingQueueGoes() async throws {
+            let proxy = try Broker.proxy()
+            try proxy.start()
+            let queue = try RabbitMQNames(topic: run.topic, partitions: 3).members(of: run.group)
+            // The request to read that queue, as the protocol has it: class 60, method 20.
+            proxy.hold(before: [0, 60, 0, 20, 0, 0, UInt8(queue.utf8.count)] + Array(queue.utf8))
+            let transport = try Broker.connect(
+                to: Broker.address(by: proxy), runtime: Runtime(instrument: log))
+            async let joining = transport.subscribe(to: [run.topic], as: run.group)
+            let deadline = run.time.monotonic() + .seconds(30)
+            while !proxy.isHolding, run.time.monotonic() < deadline {
+                try await run.time.sleep(for: .milliseconds(5))
+            }
+            try #require(proxy.isHolding)
+            // As the broker does when the process of the last member ends.
+            let other = try Broker.connect()
+            try await other.run("The queue") { connection, channel throws(AMQPFailure) in
+                try connection.deleteQueue(queue, on: channel)
+            }
+            await other.close()
+            proxy.letGo()
+            let member = try await joining
+            try await run.publish(run.messages(0..<3), to: transport)
+            let deliveries = try await run.receive(3, from: member)
+            #expect(run.numbers(deliveries).sorted() == [0, 1, 2])
+            try await member.settle(deliveries.map { .acknowledge($0.id) })
+            // It did not take that for trouble with the broker, and is counted.
+            #expect(log.all(RabbitMQTroubled.self).isEmpty)
+            let members = try await transport.run("The queue") { connection, channel throws(AMQPFailure) in
+                try connection.declareQueue(queue, passive: true, on: channel).consumers
+            }
+            #expect(members == 1)
+            await member.close()
+            try await run.clean(transport)
+            proxy.stop()
         }
 
         @Test("A slow connection is no trouble")

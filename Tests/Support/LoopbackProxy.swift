@@ -16,6 +16,8 @@ public final class LoopbackProxy: Sendable {
         var isStalled = false
         var isSwallowing = false
         var delay: Duration = .zero
+        var awaited: [UInt8]?
+        var isHolding = false
     }
 
     /// One time in which the proxy is there.
@@ -108,12 +110,18 @@ public final class LoopbackProxy: Sendable {
         if replacesAddress { replacement = AddressReplacement(of: target, by: port) }
         link.run(
             replacing: replacement,
-            pass: { [weak self] in self?.pass(over: $0) ?? .ended },
+            pass: { [weak self] in self?.pass($1, over: $0) ?? .ended },
             ended: { [weak self] link in self?.state.withLock { $0.links[ObjectIdentifier(link)] = nil } })
     }
 
     /// What becomes of bytes that came.
-    private func pass(over link: ProxyLink) -> ProxyLink.Passage {
+    private func pass(_ bytes: [UInt8], over link: ProxyLink) -> ProxyLink.Passage {
+        let isAwaited = state.withLock { state in
+            guard let awaited = state.awaited, bytes.contains(awaited) else { return false }
+            (state.awaited, state.isHolding) = (nil, true)
+            return true
+        }
+        while isAwaited, isHolding, !link.isCut { Thread.sleep(forTimeInterval: 0.005) }
         while true {
             let (isStalled, isSwallowing, delay) = state.withLock { ($0.isStalled, $0.isSwallowing, $0.delay) }
             if link.isCut { return .ended }
@@ -156,6 +164,21 @@ public final class LoopbackProxy: Sendable {
     /// - Parameter delay: How long.
     public func delay(_ delay: Duration) {
         state.withLock { $0.delay = delay }
+    }
+
+    /// Has the first bytes that come in one piece and contain some wait until ``letGo()``; all others pass.
+    ///
+    /// - Parameter bytes: What to wait for.
+    public func hold(before bytes: [UInt8]) {
+        state.withLock { $0.awaited = bytes }
+    }
+
+    /// Whether such bytes have come and wait.
+    public var isHolding: Bool { state.withLock(\.isHolding) }
+
+    /// Lets what waits pass.
+    public func letGo() {
+        state.withLock { $0.isHolding = false }
     }
 
     private var links: [ProxyLink] { state.withLock { Array($0.links.values) } }

@@ -41,7 +41,7 @@ final class ProxyLink: Sendable {
     ///   - pass: Says what becomes of bytes that came.
     ///   - ended: Called once both directions have ended.
     func run(
-        replacing replacement: AddressReplacement?, pass: @escaping @Sendable (ProxyLink) -> Passage,
+        replacing replacement: AddressReplacement?, pass: @escaping @Sendable (ProxyLink, [UInt8]) -> Passage,
         ended: @escaping @Sendable (ProxyLink) -> Void
     ) {
         for (source, sink, own) in [(client, server, nil), (server, client, replacement)] {
@@ -60,13 +60,13 @@ final class ProxyLink: Sendable {
 
     private func pump(
         from source: LoopbackSocket, to sink: LoopbackSocket, _ replacement: AddressReplacement?,
-        _ pass: (ProxyLink) -> Passage
+        _ pass: (ProxyLink, [UInt8]) -> Passage
     ) {
         var replacement = replacement
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while let count = source.read(into: &buffer) {
             let bytes = replacement?.replace(in: Array(buffer[..<count])) ?? Array(buffer[..<count])
-            switch pass(self) {
+            switch pass(self, bytes) {
             case .ended: return
             case .swallowed: continue
             case .passed(let delay):

@@ -41,9 +41,14 @@ extension Timestamp {
     ///
     /// - Parameter bytes: The array to extend.
     public func appendRFC3339(to bytes: inout [UInt8]) {
+        withRFC3339 { bytes.append(contentsOf: $0) }
+    }
+
+    /// Calls a body with the bytes of ``rfc3339``, without making a text of them.
+    func withRFC3339<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.longestText) { buffer in
             let count = writeRFC3339(into: buffer)
-            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: buffer[..<count]))
+            return body(UnsafeBufferPointer(rebasing: buffer[..<count]))
         }
     }
 

@@ -5,8 +5,8 @@
     import Dispatch
     import DovetailCore
 
-    typealias KafkaCall = PublishCall<KafkaRecord>
-    typealias KafkaTicket = PublishTicket<KafkaRecord>
+    typealias KafkaCall = PublishCall<OutgoingRecord>
+    typealias KafkaTicket = PublishTicket<OutgoingRecord>
 
     /// The side of a transport that publishes: one client, with a thread that reads its delivery reports.
     final class KafkaProducer: Sendable {

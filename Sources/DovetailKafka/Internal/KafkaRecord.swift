@@ -16,26 +16,19 @@ struct KafkaRecord: Sendable, Hashable {
     /// In order; names may repeat.
     var headers: [Header]
 
-    private static let format = CloudEventsBinaryFormat(.kafka)
-    /// Where the key of a record that is no message is kept.
-    static let keyHeader = "kafka_key"
-
     /// What it takes up in memory and on the wire, roughly.
     var byteCount: Int {
         headers.reduce((key?.count ?? 0) + (value?.count ?? 0)) { $0 + $1.name.utf8.count + $1.value.utf8.count }
     }
+
+    private static let format = CloudEventsBinaryFormat(.kafka)
+    /// Where the key of a record that is no message is kept.
+    static let keyHeader = "kafka_key"
 }
 
 // MARK: - Writing
 
 extension KafkaRecord {
-    /// - Throws: ``MessageError`` if the envelope would not be a valid event.
-    init(_ envelope: Envelope<Bytes>) throws(MessageError) {
-        try envelope.attributes.validate()
-        let (headers, payload) = try Self.format.encode(envelope)
-        self.init(key: Self.key(of: envelope), value: payload, headers: headers)
-    }
-
     /// - Throws: ``MessageError`` if the envelope would not be a valid event.
     init(structured envelope: Envelope<Bytes>) throws(MessageError) {
         try envelope.attributes.validate()
@@ -45,7 +38,7 @@ extension KafkaRecord {
             key: Self.key(of: envelope), value: try CloudEventsJSONFormat().encode(envelope), headers: [contentType])
     }
 
-    private static func key(of envelope: Envelope<Bytes>) -> Bytes? {
+    static func key(of envelope: Envelope<Bytes>) -> Bytes? {
         envelope.attributes.partitionKey.map { Bytes($0.rawValue.utf8) }
     }
 }

@@ -10,11 +10,21 @@
         ///
         /// If it takes the record, the producer keeps the ticket, and gives it back with the delivery report.
         static func produce(
-            _ record: KafkaRecord, to topic: String, opaque: KafkaTicket?, with client: OpaquePointer
+            _ record: OutgoingRecord, to topic: String, opaque: KafkaTicket?, with client: OpaquePointer
         ) -> rd_kafka_resp_err_t {
-            let headers = makeHeaders(record.headers)
             let opaque = opaque.map { Unmanaged.passRetained($0) }
-            let code = topic.withCString { topic in
+            let code = record.headers.hand { headers in
+                produce(record, headers, to: topic, opaque: opaque?.toOpaque(), with: client)
+            }
+            if code != RD_KAFKA_RESP_ERR_NO_ERROR { opaque?.release() }
+            return code
+        }
+
+        private static func produce(
+            _ record: OutgoingRecord, _ headers: OpaquePointer?, to topic: String, opaque: UnsafeMutableRawPointer?,
+            with client: OpaquePointer
+        ) -> rd_kafka_resp_err_t {
+            topic.withCString { topic in
                 (record.key ?? []).withUnsafeBytes { key in
                     (record.value ?? []).withUnsafeBytes { value in
                         withUnsafeTemporaryAllocation(of: rd_kafka_vu_t.self, capacity: 6) { arguments in
@@ -29,7 +39,7 @@
                             if record.value != nil { append(RD_KAFKA_VTYPE_VALUE) { $0.set(value) } }
                             if record.key != nil { append(RD_KAFKA_VTYPE_KEY) { $0.set(key) } }
                             if headers != nil { append(RD_KAFKA_VTYPE_HEADERS) { $0.u.headers = headers } }
-                            append(RD_KAFKA_VTYPE_OPAQUE) { $0.u.ptr = opaque?.toOpaque() }
+                            append(RD_KAFKA_VTYPE_OPAQUE) { $0.u.ptr = opaque }
                             guard let error = rd_kafka_produceva(client, arguments.baseAddress, count) else {
                                 return RD_KAFKA_RESP_ERR_NO_ERROR
                             }
@@ -39,30 +49,6 @@
                     }
                 }
             }
-            if code != RD_KAFKA_RESP_ERR_NO_ERROR {
-                opaque?.release()
-                if headers != nil { rd_kafka_headers_destroy(headers) }
-            }
-            return code
-        }
-
-        private static func makeHeaders(_ headers: [KafkaRecord.Header]) -> OpaquePointer? {
-            guard !headers.isEmpty else { return nil }
-            let list = rd_kafka_headers_new(headers.count)
-            for header in headers {
-                var (name, value) = (header.name, header.value)
-                name.withUTF8 { name in
-                    value.withUTF8 { value in
-                        name.withMemoryRebound(to: CChar.self) { name in
-                            _ = rd_kafka_header_add(
-                                list, name.baseAddress, name.count,
-                                value.baseAddress.map { UnsafeRawPointer($0) } ?? UnsafeRawPointer(emptyBytes),
-                                value.count)
-                        }
-                    }
-                }
-            }
-            return list
         }
 
         /// Reads a record; what is not text in its headers becomes text, see ``ForeignHeaders/text(of:)``.
@@ -80,6 +66,10 @@
         private static func headers(of message: UnsafePointer<rd_kafka_message_t>) -> [KafkaRecord.Header] {
             var list: OpaquePointer?
             guard rd_kafka_message_headers(message, &list) == RD_KAFKA_RESP_ERR_NO_ERROR, let list else { return [] }
+            return headers(in: list)
+        }
+
+        static func headers(in list: OpaquePointer) -> [KafkaRecord.Header] {
             let count = rd_kafka_header_cnt(list)
             var headers: [KafkaRecord.Header] = []
             headers.reserveCapacity(count)
@@ -97,8 +87,7 @@
         }
 
         // Never written to, and so safe to share.
-        nonisolated(unsafe) fileprivate static let emptyBytes = UnsafeMutableRawPointer.allocate(
-            byteCount: 1, alignment: 1)
+        nonisolated(unsafe) static let emptyBytes = UnsafeMutablePointer<UInt8>.allocate(capacity: 1)
     }
 
     extension rd_kafka_vu_t {
@@ -111,7 +100,9 @@
 
         fileprivate mutating func set(_ bytes: UnsafeRawBufferPointer) {
             // An empty array has no address, and librdkafka takes none for none.
-            u.mem.ptr = bytes.baseAddress.map { UnsafeMutableRawPointer(mutating: $0) } ?? KafkaWriter.emptyBytes
+            u.mem.ptr =
+                bytes.baseAddress.map { UnsafeMutableRawPointer(mutating: $0) }
+                ?? UnsafeMutableRawPointer(KafkaWriter.emptyBytes)
             u.mem.size = bytes.count
         }
     }

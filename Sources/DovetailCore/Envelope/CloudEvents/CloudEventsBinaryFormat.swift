@@ -33,9 +33,33 @@ public struct CloudEventsBinaryFormat: Sendable {
     /// - Returns: The headers in a fixed order, and the payload as it is.
     /// - Throws: ``MessageError`` with ``MessageError/Code/invalidEnvelope`` if it would not be a valid event.
     public func encode(_ envelope: Envelope<Bytes>) throws(MessageError) -> (headers: [Header], payload: Bytes) {
-        var sink = HeaderSink(naming: naming)
+        var sink = HeaderList(naming: naming)
         try envelope.attributes.writeCloudEvent(to: &sink)
         return (sink.headers, envelope.payload)
+    }
+
+    /// Writes the attributes of an event as headers that a transport keeps in memory of its own.
+    ///
+    /// - Parameters:
+    ///   - attributes: The attributes.
+    ///   - take: Is given the bytes of a name and of its value, in the order of ``encode(_:)``; they are there for as long as it runs.
+    /// - Returns: How many bytes they were.
+    /// - Throws: ``MessageError`` as ``encode(_:)`` does; a part may have been given by then.
+    package func write(
+        _ attributes: EnvelopeAttributes,
+        _ take: (_ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) -> Void
+    ) throws(MessageError) -> Int {
+        // The sink is gone when this returns.
+        let result: Result<Int, MessageError> = withoutActuallyEscaping(take) { take in
+            var sink = HeaderBytes(naming: naming, take: take)
+            do throws(MessageError) {
+                try attributes.writeCloudEvent(to: &sink)
+                return .success(sink.count)
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
     }
 
     /// Reads an event.
@@ -137,8 +161,31 @@ public struct CloudEventsBinaryFormat: Sendable {
     }
 }
 
-/// Collects attributes as headers.
-private struct HeaderSink: CloudEventsSink {
+/// Takes attributes as headers.
+private protocol HeaderSink: CloudEventsSink {
+    var naming: CloudEventsHeaderNaming { get }
+
+    mutating func append(_ name: String, _ value: String)
+    mutating func append(_ name: String, _ time: Timestamp)
+}
+
+extension HeaderSink {
+    fileprivate mutating func put(_ attribute: CloudEventsAttribute, _ text: String) {
+        let isEncoded = naming.isHTTP && attribute != .dataContentType
+        append(naming.names[attribute.rawValue], isEncoded ? HTTPHeaderValue.encode(text) : text)
+    }
+
+    fileprivate mutating func put(_ attribute: CloudEventsAttribute, _ time: Timestamp) {
+        append(naming.names[attribute.rawValue], time)
+    }
+
+    fileprivate mutating func put(_ name: String, _ value: ExtensionValue) {
+        append(naming.prefix + name, naming.isHTTP ? HTTPHeaderValue.encode(value.text) : value.text)
+    }
+}
+
+/// Collects headers.
+private struct HeaderList: HeaderSink {
     let naming: CloudEventsHeaderNaming
     var headers: [CloudEventsBinaryFormat.Header] = []
 
@@ -147,21 +194,32 @@ private struct HeaderSink: CloudEventsSink {
         headers.reserveCapacity(16)
     }
 
-    mutating func put(_ attribute: CloudEventsAttribute, _ text: String) {
-        let isEncoded = naming.isHTTP && attribute != .dataContentType
-        append(naming.names[attribute.rawValue], isEncoded ? HTTPHeaderValue.encode(text) : text)
-    }
-
-    mutating func put(_ attribute: CloudEventsAttribute, _ time: Timestamp) {
-        append(naming.names[attribute.rawValue], time.rfc3339)
-    }
-
-    mutating func put(_ name: String, _ value: ExtensionValue) {
-        append(naming.prefix + name, naming.isHTTP ? HTTPHeaderValue.encode(value.text) : value.text)
-    }
-
-    private mutating func append(_ name: String, _ value: String) {
+    mutating func append(_ name: String, _ value: String) {
         headers.append(CloudEventsBinaryFormat.Header(name: name, value: value))
+    }
+
+    mutating func append(_ name: String, _ time: Timestamp) { append(name, time.rfc3339) }
+}
+
+/// Hands headers on as bytes.
+private struct HeaderBytes: HeaderSink {
+    let naming: CloudEventsHeaderNaming
+    let take: (UnsafeBufferPointer<UInt8>, UnsafeBufferPointer<UInt8>) -> Void
+    var count = 0
+
+    mutating func append(_ name: String, _ value: String) {
+        name.withBytes { name in value.withBytes { value in take(name, value) } }
+        count += name.utf8.count + value.utf8.count
+    }
+
+    mutating func append(_ name: String, _ time: Timestamp) {
+        count += name.utf8.count
+        count += name.withBytes { name in
+            time.withRFC3339 { time in
+                take(name, time)
+                return time.count
+            }
+        }
     }
 }
 

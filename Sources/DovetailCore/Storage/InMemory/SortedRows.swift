@@ -130,29 +130,3 @@ struct SortedRows<Value: Sendable>: Sendable {
         return (Position(piece: piece, index: low), false)
     }
 }
-
-extension String {
-    /// Compares the bytes of two texts in UTF-8.
-    ///
-    /// - Returns: Less than zero if this one comes first, zero if they are the same, otherwise more than zero.
-    package func comparesBytes(to other: String) -> Int {
-        let order = utf8.withContiguousStorageIfAvailable { left in
-            other.utf8.withContiguousStorageIfAvailable { right in Self.compare(left, right) }
-        }
-        if let order, let order { return order }
-        return Array(utf8).withUnsafeBufferPointer { left in
-            Array(other.utf8).withUnsafeBufferPointer { right in Self.compare(left, right) }
-        }
-    }
-
-    /// A plain loop: rows in memory are found by it, in builds for debugging as well.
-    private static func compare(_ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>) -> Int {
-        let shared = Swift.min(left.count, right.count)
-        var index = 0
-        while index < shared {
-            if left[index] != right[index] { return Int(left[index]) - Int(right[index]) }
-            index += 1
-        }
-        return left.count - right.count
-    }
-}

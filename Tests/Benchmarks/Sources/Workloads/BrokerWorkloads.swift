@@ -27,9 +27,8 @@
         /// Enough under way that both sides send full batches.
         private static let (batch, concurrency) = (1_000, 8)
 
-        /// Messages of the same payload, as the floors send it: what a service sends was written a moment ago, and no copy of it has to
-        /// come from memory.
-        static func messages(_ count: Int, bytes: Int, to topic: Topic) -> [Envelope<Bytes>] {
+        /// Messages of the same payload.
+        private static func messages(_ count: Int, bytes: Int, to topic: Topic) -> [Envelope<Bytes>] {
             let payload = Bytes(repeating: UInt8(ascii: "x"), count: bytes)
             return (0..<count).map { _ in
                 var message = Samples.message(payloadBytes: 0, topic: topic)
@@ -45,45 +44,44 @@
         ) -> Workload {
             Workload.cleaningUp(name) { count in
                 let place = try await make()
-                let messages = messages(count, bytes: bytes, to: place.topic)
-                try await publish(messages[..<1], to: place.bus)
+                try await publish(1, bytes: bytes, to: place)
+                let senders = senders(bytes: bytes, to: place)
                 return Workload.Run {
-                    try await publish(messages[...], to: place.bus)
+                    try await publish(count, by: senders, to: place.bus)
                 } after: {
                     try await place.close()
                 }
             }
         }
 
-        static func publish(_ messages: ArraySlice<Envelope<Bytes>>, to bus: some Transport) async throws {
-            let batches = Batches(messages)
+        /// Publishes messages that are made first.
+        static func publish(_ count: Int, bytes: Int, to place: some BrokerTopic) async throws {
+            try await publish(count, by: senders(bytes: bytes, to: place), to: place.bus)
+        }
+
+        /// A batch for each task, which sends it again and again as the floors send their message: what a service sends was written a
+        /// moment ago, and does not have to come from memory.
+        private static func senders(bytes: Int, to place: some BrokerTopic) -> [[Envelope<Bytes>]] {
+            (0..<concurrency).map { _ in messages(batch, bytes: bytes, to: place.topic) }
+        }
+
+        private static func publish(
+            _ count: Int, by senders: [[Envelope<Bytes>]], to bus: some Transport
+        ) async throws {
+            let sent = Atomic(0)
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for _ in 0..<concurrency {
+                for batch in senders {
                     group.addTask {
-                        while let batch = batches.next(of: batch) {
-                            for result in try await bus.publish(batch) {
+                        while true {
+                            let left = count - sent.wrappingAdd(batch.count, ordering: .relaxed).oldValue
+                            if left <= 0 { return }
+                            for result in try await bus.publish(left < batch.count ? Array(batch[..<left]) : batch) {
                                 if let error = result.error { throw error }
                             }
                         }
                     }
                 }
                 try await group.waitForAll()
-            }
-        }
-
-        /// Gives messages to several tasks.
-        private final class Batches: Sendable {
-            private let rest: Mutex<ArraySlice<Envelope<Bytes>>>
-
-            init(_ messages: ArraySlice<Envelope<Bytes>>) {
-                rest = Mutex(messages)
-            }
-
-            func next(of count: Int) -> [Envelope<Bytes>]? {
-                rest.withLock { rest in
-                    defer { rest = rest.dropFirst(count) }
-                    return rest.isEmpty ? nil : Array(rest.prefix(count))
-                }
             }
         }
 
@@ -95,7 +93,7 @@
         ) -> Workload {
             Workload.cleaningUp(name) { count in
                 let place = try await make()
-                try await publish(messages(count, bytes: bytes, to: place.topic)[...], to: place.bus)
+                try await publish(count, bytes: bytes, to: place)
                 return Workload.Run {
                     let subscription = try await place.bus.subscribe(to: [place.topic], as: group)
                     try await read(count, bytes: bytes, from: subscription)
@@ -112,14 +110,14 @@
         ) -> Workload {
             Workload.cleaningUp(name) { count in
                 let place = try await make()
-                let messages = messages(count, bytes: bytes, to: place.topic)
                 let subscription = try await place.bus.subscribe(to: [place.topic], as: group)
                 // Before this one has come, the group may not have dealt out its partitions.
-                try await publish(messages[..<1], to: place.bus)
+                try await publish(1, bytes: bytes, to: place)
                 try await read(1, bytes: bytes, from: subscription)
+                let senders = senders(bytes: bytes, to: place)
                 return Workload.Run {
                     async let reading: Void = read(count, bytes: bytes, from: subscription)
-                    try await publish(messages[...], to: place.bus)
+                    try await publish(count, by: senders, to: place.bus)
                     try await reading
                 } after: {
                     await subscription.close()

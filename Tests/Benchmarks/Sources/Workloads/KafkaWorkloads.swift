@@ -118,8 +118,7 @@
             message = try FloorMessage(bytes: bytes, .kafka)
             let servers = try KafkaTopic.address()
             // Makes the topic.
-            try await BrokerWorkloads.publish(
-                BrokerWorkloads.messages(1, bytes: bytes, to: place.topic)[...], to: place.bus)
+            try await BrokerWorkloads.publish(1, bytes: bytes, to: place)
             try KafkaTopic.check(floor_kafka_producer(servers, place.topic.rawValue, linger, &producer))
             try produce(1)
             guard reads else { return }

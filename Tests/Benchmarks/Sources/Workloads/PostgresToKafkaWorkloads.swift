@@ -30,8 +30,7 @@
         static let relay = Workload.cleaningUp("an outbox relay") { count in
             let (tables, place) = (try await PostgresTables.opened(), try KafkaTopic(linger: nil))
             try await PostgresWorkloads.fill(tables, with: count, topic: place.topic)
-            try await BrokerWorkloads.publish(
-                BrokerWorkloads.messages(1, bytes: 200, to: place.topic)[...], to: place.bus)
+            try await BrokerWorkloads.publish(1, bytes: 200, to: place)
             let counting = CountingTransport(place.bus, expecting: count)
             return Workload.Run {
                 let relay = OutboxRelay(from: tables.database, to: counting)

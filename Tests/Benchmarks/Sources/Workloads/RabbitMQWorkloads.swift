@@ -117,8 +117,7 @@
             place = try await RabbitMQTopic()
             message = try FloorMessage(bytes: bytes, .amqp)
             // Makes the exchange.
-            try await BrokerWorkloads.publish(
-                BrokerWorkloads.messages(1, bytes: bytes, to: place.topic)[...], to: place.bus)
+            try await BrokerWorkloads.publish(1, bytes: bytes, to: place)
             let address = try RabbitMQTopic.address()
             try Self.check(floor_rabbitmq_open(address, &publisher))
             try Self.check(floor_rabbitmq_open(address, &consumer))
