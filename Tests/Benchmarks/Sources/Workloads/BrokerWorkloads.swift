@@ -68,14 +68,13 @@
         private static func publish(
             _ count: Int, by senders: [[Envelope<Bytes>]], to bus: some Transport
         ) async throws {
-            let sent = Atomic(0)
+            let budget = Budget(count)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for batch in senders {
                     group.addTask {
-                        while true {
-                            let left = count - sent.wrappingAdd(batch.count, ordering: .relaxed).oldValue
-                            if left <= 0 { return }
-                            for result in try await bus.publish(left < batch.count ? Array(batch[..<left]) : batch) {
+                        while case let granted = budget.take(batch.count), granted > 0 {
+                            let messages = granted < batch.count ? Array(batch[..<granted]) : batch
+                            for result in try await bus.publish(messages) {
                                 if let error = result.error { throw error }
                             }
                         }
@@ -83,6 +82,16 @@
                 }
                 try await group.waitForAll()
             }
+        }
+
+        /// How many messages several tasks have yet to send together.
+        private final class Budget: Sendable {
+            private let left: Atomic<Int>
+
+            init(_ count: Int) { left = Atomic(count) }
+
+            /// - Returns: How many of so many to send now; 0 or less if that is all.
+            func take(_ count: Int) -> Int { min(count, left.wrappingSubtract(count, ordering: .relaxed).oldValue) }
         }
 
         // MARK: Reading
