@@ -174,12 +174,11 @@
             var failures: [Int: TransportError] = [:]
             var names: Set<String> = []
             var (recent, last) = (TopicName.Recent(), "")
-            for (index, envelope) in envelopes.enumerated() {
+            for index in envelopes.indices {
                 do {
-                    let record = try prepare(envelope)
-                    let name = try recent.name(of: envelope.attributes.topic)
-                    if name != last { names.insert(name) }
-                    last = name
+                    let record = try prepare(envelopes[index], &recent)
+                    if record.topic != last { names.insert(record.topic) }
+                    last = record.topic
                     records.append(record)
                 } catch {
                     records.append(nil)
@@ -188,9 +187,8 @@
             }
             let problems = try await problems(of: names)
             if !problems.isEmpty {
-                for (index, envelope) in envelopes.enumerated() where failures[index] == nil {
-                    guard let name = try? TopicName.name(of: envelope.attributes.topic) else { continue }
-                    failures[index] = problems[name]
+                for (index, record) in records.enumerated() {
+                    if let record, let problem = problems[record.topic] { failures[index] = problem }
                 }
             }
             let results = try await send(envelopes, records, failures, with: producer)
@@ -198,15 +196,22 @@
             return results
         }
 
-        private func prepare(_ envelope: Envelope<Bytes>) throws(TransportError) -> OutgoingRecord {
+        private func prepare(
+            _ envelope: Envelope<Bytes>, _ recent: inout TopicName.Recent
+        ) throws(TransportError) -> OutgoingRecord {
+            func refused(_ error: MessageError) -> TransportError {
+                TransportError(.invalidMessage, "The message cannot be published.", cause: error)
+            }
+            do { try envelope.attributes.validate() } catch { throw refused(error) }
+            let name = try recent.name(of: envelope.attributes.topic)
             let record: OutgoingRecord
             do {
                 switch contentMode {
-                case .binary: record = try OutgoingRecord(envelope)
-                case .structured: record = OutgoingRecord(try KafkaRecord(structured: envelope))
+                case .binary: record = try OutgoingRecord(envelope, to: name)
+                case .structured: record = OutgoingRecord(try KafkaRecord(structured: envelope), to: name)
                 }
             } catch {
-                throw TransportError(.invalidMessage, "The message cannot be published.", cause: error)
+                throw refused(error)
             }
             guard record.byteCount <= settings.mostMessageBytes else {
                 throw TransportError(
@@ -359,7 +364,7 @@
             if let problem = try await problems(of: [name])[name] { throw problem }
             let attributes = EnvelopeAttributes(id: "record", source: "/kafka", type: "kafka.record", topic: topic)
             let envelopes = [Envelope(attributes, payload: Bytes())]
-            let results = try await send(envelopes, [OutgoingRecord(record)], [:], with: producer())
+            let results = try await send(envelopes, [OutgoingRecord(record, to: name)], [:], with: producer())
             if let error = results.first?.error { throw error }
         }
     }

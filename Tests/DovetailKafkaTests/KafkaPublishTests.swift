@@ -54,6 +54,18 @@
             await transport.close()
         }
 
+        @Test("Messages of topics that take turns in one call go each to its own")
+        func topicsTakeTurns() async throws {
+            let cluster = try MockCluster(topics: ["t": 1, "u": 1])
+            let transport = try cluster.connect()
+            let topics: [Topic] = ["t", "u", "t", "t", "u", "t", "u", "t"]
+            let results = try await transport.publish(topics.enumerated().map { envelope("\($0)", topic: $1) })
+            #expect(codes(results) == topics.map { _ in "published" })
+            #expect(try await stored(transport, in: "t") == 5)
+            #expect(try await stored(transport, in: "u") == 3)
+            await transport.close()
+        }
+
         @Test("What passes by itself is tried again, and stored once")
         func passingTroubleIsGotOver() async throws {
             let cluster = try MockCluster()
@@ -188,7 +200,7 @@
             let cluster = try MockCluster()
             let transport = try cluster.connect()
             var largest = envelope("0", key: "a")
-            let attributes = try OutgoingRecord(largest).byteCount - largest.payload.count
+            let attributes = try OutgoingRecord(largest, to: "t").byteCount - largest.payload.count
             largest.payload = Bytes(repeating: 1, count: (transport.capabilities.mostMessageBytes ?? 0) - attributes)
             #expect(codes(try await transport.publish([largest])) == ["published"])
             largest.payload.append(1)

@@ -9,10 +9,10 @@
 
     @Suite
     struct OutgoingRecordTests {
-        private static func headers(_ headers: KafkaHeaders) -> [KafkaRecord.Header] {
+        private static func headers(of record: OutgoingRecord) -> [KafkaRecord.Header] {
             var result: [KafkaRecord.Header] = []
             // Taken over by nobody, so they can be looked at again.
-            _ = headers.hand { list in
+            _ = record.handOver { list in
                 result = list.map { KafkaWriter.headers(in: $0) } ?? []
                 return RD_KAFKA_RESP_ERR__QUEUE_FULL
             }
@@ -39,35 +39,38 @@
         func isTheBinding(index: Int) throws {
             let envelope = Self.envelopes()[index]
             guard let expected = try? KafkaRecord(envelope) else {
-                let error = #expect(throws: MessageError.self) { try OutgoingRecord(envelope) }
+                let error = #expect(throws: MessageError.self) { try OutgoingRecord(envelope, to: "t") }
                 #expect(error?.code == .invalidEnvelope)
                 return
             }
-            for record in [try OutgoingRecord(envelope), OutgoingRecord(expected)] {
-                #expect(record.key == expected.key && record.value == expected.value)
-                #expect(Self.headers(record.headers) == expected.headers)
+            for record in [try OutgoingRecord(envelope, to: "t"), OutgoingRecord(expected, to: "t")] {
+                #expect(record.topic == "t" && record.key == expected.key && record.value == expected.value)
+                #expect(Self.headers(of: record) == expected.headers)
                 #expect(record.byteCount == expected.byteCount)
             }
         }
 
         @Test("Headers that a producer did not take are there for the next try, and gone once it took them")
         func handedOverOnce() throws {
-            let headers = try KafkaHeaders(of: envelope("1").attributes)
-            #expect(headers.hand { _ in RD_KAFKA_RESP_ERR__QUEUE_FULL } == RD_KAFKA_RESP_ERR__QUEUE_FULL)
-            #expect(Self.headers(headers).contains { $0.name == "ce_id" && $0.value == "1" })
-            _ = headers.hand { list in
+            let record = try OutgoingRecord(envelope("1"), to: "t")
+            #expect(record.handOver { _ in RD_KAFKA_RESP_ERR__QUEUE_FULL } == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+            #expect(Self.headers(of: record).contains { $0.name == "ce_id" && $0.value == "1" })
+            _ = record.handOver { list in
                 // As a producer does that took them.
                 if let list { rd_kafka_headers_destroy(list) }
                 return RD_KAFKA_RESP_ERR_NO_ERROR
             }
-            #expect(Self.headers(headers) == [])
+            #expect(Self.headers(of: record) == [])
         }
 
         @Test("A record without headers has none, and an empty header is not the same as none")
         func emptyHeaders() {
-            #expect(Self.headers(KafkaHeaders([])) == [])
+            func written(_ headers: [KafkaRecord.Header]) -> [KafkaRecord.Header] {
+                Self.headers(of: OutgoingRecord(KafkaRecord(key: nil, value: nil, headers: headers), to: "t"))
+            }
+            #expect(written([]) == [])
             let empty = [KafkaRecord.Header(name: "a", value: "")]
-            #expect(Self.headers(KafkaHeaders(empty)) == empty)
+            #expect(written(empty) == empty)
         }
     }
 #endif

@@ -31,6 +31,7 @@
 
         let handle: KafkaHandle
         private let queue: KafkaQueue
+        private let topics = KafkaTopics()
         private let state = Monitor(State())
         private let lastSent = DispatchSemaphore(value: 0)
         private let flushTimeout: Duration
@@ -104,10 +105,10 @@
             case .admitted: break
             }
             var failures: [(ticket: KafkaTicket, error: TransportError)] = []
-            var names = TopicName.Recent()
+            var recent = KafkaTopics.Recent()
             let blocked = tickets.firstIndex { ticket in
                 if ticket.call.progress.isOver { return false }
-                switch produce(ticket, &names) {
+                switch produce(ticket, &recent) {
                 case .underWay: return false
                 case .noRoom: return true
                 case .failed(let error):
@@ -136,18 +137,21 @@
             return TransportError(.closed, "The transport was closed. Publish the message '\(id)' with another one.")
         }
 
-        private func produce(_ ticket: KafkaTicket, _ names: inout TopicName.Recent) -> Sent {
+        private func produce(_ ticket: KafkaTicket, _ recent: inout KafkaTopics.Recent) -> Sent {
             guard let record = ticket.call.records[ticket.index] else { return .underWay }
-            let attributes = ticket.call.progress.envelopes[ticket.index].attributes
-            let name: String
-            do { name = try names.name(of: attributes.topic) } catch { return .failed(error) }
-            switch KafkaWriter.produce(record, to: name, opaque: ticket, with: handle.raw) {
+            let code =
+                if let topic = recent.handle(of: record.topic, in: topics, for: handle) {
+                    KafkaWriter.produce(record, to: topic, opaque: ticket, with: handle.raw)
+                } else {
+                    rd_kafka_last_error()
+                }
+            switch code {
             case RD_KAFKA_RESP_ERR_NO_ERROR: return .underWay
             case RD_KAFKA_RESP_ERR__QUEUE_FULL: return .noRoom
             case let code:
+                let id = ticket.call.progress.envelopes[ticket.index].attributes.id
                 return .failed(
-                    TransportError(
-                        lookForFailure() ? RD_KAFKA_RESP_ERR__FATAL : code, of: "The message '\(attributes.id)'"))
+                    TransportError(lookForFailure() ? RD_KAFKA_RESP_ERR__FATAL : code, of: "The message '\(id)'"))
             }
         }
 
@@ -169,6 +173,7 @@
             if isSending { lastSent.wait() }
             for ticket in blocked { finish(ticket, Self.closed(ticket)) }
             flush()
+            topics.destroy()
             queue.destroy()
             handle.destroy()
             state.withLock { state in
@@ -222,10 +227,10 @@
         }
 
         private func sendBlocked() {
-            var names = TopicName.Recent()
+            var recent = KafkaTopics.Recent()
             while let ticket = state.withLock({ $0.blocked.first }) {
                 if !ticket.call.progress.isOver {
-                    switch produce(ticket, &names) {
+                    switch produce(ticket, &recent) {
                     case .noRoom: return
                     case .underWay: break
                     case .failed(let error): finish(ticket, error)

@@ -10,42 +10,40 @@
         ///
         /// If it takes the record, the producer keeps the ticket, and gives it back with the delivery report.
         static func produce(
-            _ record: OutgoingRecord, to topic: String, opaque: KafkaTicket?, with client: OpaquePointer
+            _ record: OutgoingRecord, to topic: OpaquePointer, opaque: KafkaTicket, with client: OpaquePointer
         ) -> rd_kafka_resp_err_t {
-            let opaque = opaque.map { Unmanaged.passRetained($0) }
-            let code = record.headers.hand { headers in
-                produce(record, headers, to: topic, opaque: opaque?.toOpaque(), with: client)
+            let opaque = Unmanaged.passRetained(opaque)
+            let code = record.handOver { headers in
+                produce(record, headers, to: topic, opaque: opaque.toOpaque(), with: client)
             }
-            if code != RD_KAFKA_RESP_ERR_NO_ERROR { opaque?.release() }
+            if code != RD_KAFKA_RESP_ERR_NO_ERROR { opaque.release() }
             return code
         }
 
         private static func produce(
-            _ record: OutgoingRecord, _ headers: OpaquePointer?, to topic: String, opaque: UnsafeMutableRawPointer?,
-            with client: OpaquePointer
+            _ record: OutgoingRecord, _ headers: OpaquePointer?, to topic: OpaquePointer,
+            opaque: UnsafeMutableRawPointer, with client: OpaquePointer
         ) -> rd_kafka_resp_err_t {
-            topic.withCString { topic in
-                (record.key ?? []).withUnsafeBytes { key in
-                    (record.value ?? []).withUnsafeBytes { value in
-                        withUnsafeTemporaryAllocation(of: rd_kafka_vu_t.self, capacity: 6) { arguments in
-                            var count = 0
-                            func append(_ type: rd_kafka_vtype_t, _ set: (inout rd_kafka_vu_t) -> Void) {
-                                arguments.initializeElement(at: count, to: .make(type, set))
-                                count += 1
-                            }
-                            append(RD_KAFKA_VTYPE_TOPIC) { $0.u.cstr = topic }
-                            append(RD_KAFKA_VTYPE_MSGFLAGS) { $0.u.i = RD_KAFKA_MSG_F_COPY }
-                            // An empty payload is one, and no payload is none: a compacted topic deletes the key then.
-                            if record.value != nil { append(RD_KAFKA_VTYPE_VALUE) { $0.set(value) } }
-                            if record.key != nil { append(RD_KAFKA_VTYPE_KEY) { $0.set(key) } }
-                            if headers != nil { append(RD_KAFKA_VTYPE_HEADERS) { $0.u.headers = headers } }
-                            append(RD_KAFKA_VTYPE_OPAQUE) { $0.u.ptr = opaque }
-                            guard let error = rd_kafka_produceva(client, arguments.baseAddress, count) else {
-                                return RD_KAFKA_RESP_ERR_NO_ERROR
-                            }
-                            defer { rd_kafka_error_destroy(error) }
-                            return rd_kafka_error_code(error)
+            (record.key ?? []).withUnsafeBytes { key in
+                (record.value ?? []).withUnsafeBytes { value in
+                    withUnsafeTemporaryAllocation(of: rd_kafka_vu_t.self, capacity: 6) { arguments in
+                        var count = 0
+                        func append(_ type: rd_kafka_vtype_t, _ set: (inout rd_kafka_vu_t) -> Void) {
+                            arguments.initializeElement(at: count, to: .make(type, set))
+                            count += 1
                         }
+                        append(RD_KAFKA_VTYPE_RKT) { $0.u.rkt = topic }
+                        append(RD_KAFKA_VTYPE_MSGFLAGS) { $0.u.i = RD_KAFKA_MSG_F_COPY }
+                        // An empty payload is one, and no payload is none: a compacted topic deletes the key then.
+                        if record.value != nil { append(RD_KAFKA_VTYPE_VALUE) { $0.set(value) } }
+                        if record.key != nil { append(RD_KAFKA_VTYPE_KEY) { $0.set(key) } }
+                        if headers != nil { append(RD_KAFKA_VTYPE_HEADERS) { $0.u.headers = headers } }
+                        append(RD_KAFKA_VTYPE_OPAQUE) { $0.u.ptr = opaque }
+                        guard let error = rd_kafka_produceva(client, arguments.baseAddress, count) else {
+                            return RD_KAFKA_RESP_ERR_NO_ERROR
+                        }
+                        defer { rd_kafka_error_destroy(error) }
+                        return rd_kafka_error_code(error)
                     }
                 }
             }

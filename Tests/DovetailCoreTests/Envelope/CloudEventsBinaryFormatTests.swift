@@ -68,6 +68,31 @@ import Testing
         #expect(headers.map(\.name).prefix(3) == ["cloudEvents:specversion", "cloudEvents:id", "cloudEvents:source"])
     }
 
+    /// Takes headers as a transport does that keeps them elsewhere.
+    private final class Place {
+        var headers: [Header] = []
+    }
+
+    @Test(
+        "Headers that a transport keeps elsewhere are the same, and their bytes are counted",
+        arguments: [CloudEventsHeaderNaming.kafka, .http, .amqp])
+    func writtenElsewhere(naming: CloudEventsHeaderNaming) throws {
+        let format = CloudEventsBinaryFormat(naming)
+        let place = Place()
+        let pointer = OpaquePointer(Unmanaged.passUnretained(place).toOpaque())
+        let count = try format.write(full.attributes, to: pointer) { place, name, nameSize, value, size in
+            guard let place else { return }
+            func text(_ start: UnsafePointer<UInt8>?, _ count: Int) -> String {
+                String(decoding: UnsafeBufferPointer(start: start, count: count), as: UTF8.self)
+            }
+            Unmanaged<Place>.fromOpaque(UnsafeRawPointer(place)).takeUnretainedValue().headers
+                .append(Header(name: text(name, nameSize), value: text(value, size)))
+        }
+        let expected = try format.encode(full).headers
+        #expect(place.headers == expected)
+        #expect(count == expected.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count })
+    }
+
     @Test(
         "The example of the bindings reads as it says",
         arguments: [

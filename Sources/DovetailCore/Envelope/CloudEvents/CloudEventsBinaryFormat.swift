@@ -38,28 +38,29 @@ public struct CloudEventsBinaryFormat: Sendable {
         return (sink.headers, envelope.payload)
     }
 
+    /// Takes the bytes of a name and of its value, which are there for as long as it runs.
+    ///
+    /// Without a context of its own: for each header of each message it would be counted.
+    package typealias HeaderTaker =
+        @convention(c) (
+            _ place: OpaquePointer?, _ name: UnsafePointer<UInt8>?, _ nameSize: Int, _ value: UnsafePointer<UInt8>?,
+            _ valueSize: Int
+        ) -> Void
+
     /// Writes the attributes of an event as headers that a transport keeps in memory of its own.
     ///
     /// - Parameters:
     ///   - attributes: The attributes.
-    ///   - take: Is given the bytes of a name and of its value, in the order of ``encode(_:)``; they are there for as long as it runs.
-    /// - Returns: How many bytes they were.
-    /// - Throws: ``MessageError`` as ``encode(_:)`` does; a part may have been given by then.
+    ///   - place: Where the headers are to go.
+    ///   - take: Puts a header there; is called in the order of ``encode(_:)``.
+    /// - Returns: How many bytes the headers have.
+    /// - Throws: ``MessageError`` as ``encode(_:)`` does; a part may have been taken by then.
     package func write(
-        _ attributes: EnvelopeAttributes,
-        _ take: (_ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) -> Void
+        _ attributes: EnvelopeAttributes, to place: OpaquePointer?, _ take: HeaderTaker
     ) throws(MessageError) -> Int {
-        // The sink is gone when this returns.
-        let result: Result<Int, MessageError> = withoutActuallyEscaping(take) { take in
-            var sink = HeaderBytes(naming: naming, take: take)
-            do throws(MessageError) {
-                try attributes.writeCloudEvent(to: &sink)
-                return .success(sink.count)
-            } catch {
-                return .failure(error)
-            }
-        }
-        return try result.get()
+        var sink = HeaderBytes(naming: naming, place: place, take: take)
+        try attributes.writeCloudEvent(to: &sink)
+        return sink.count
     }
 
     /// Reads an event.
@@ -204,20 +205,24 @@ private struct HeaderList: HeaderSink {
 /// Hands headers on as bytes.
 private struct HeaderBytes: HeaderSink {
     let naming: CloudEventsHeaderNaming
-    let take: (UnsafeBufferPointer<UInt8>, UnsafeBufferPointer<UInt8>) -> Void
+    let place: OpaquePointer?
+    let take: CloudEventsBinaryFormat.HeaderTaker
     var count = 0
 
     mutating func append(_ name: String, _ value: String) {
-        name.withBytes { name in value.withBytes { value in take(name, value) } }
-        count += name.utf8.count + value.utf8.count
+        count += value.withBytes { [place, take] value in
+            name.withBytes { name in
+                take(place, name.baseAddress, name.count, value.baseAddress, value.count)
+                return name.count + value.count
+            }
+        }
     }
 
     mutating func append(_ name: String, _ time: Timestamp) {
-        count += name.utf8.count
-        count += name.withBytes { name in
-            time.withRFC3339 { time in
-                take(name, time)
-                return time.count
+        count += time.withRFC3339 { [place, take] time in
+            name.withBytes { name in
+                take(place, name.baseAddress, name.count, time.baseAddress, time.count)
+                return name.count + time.count
             }
         }
     }

@@ -32,12 +32,13 @@ package struct PublishPlan: Sendable {
         remaining = envelopes.count
         var first: [Int] = []
         var last: [Lane: Int] = [:]
-        for (index, envelope) in envelopes.enumerated() {
-            guard let key = envelope.attributes.partitionKey else {
+        for index in envelopes.indices {
+            guard let key = envelopes[index].attributes.partitionKey else {
                 first.append(index)
                 continue
             }
-            if let previous = last.updateValue(index, forKey: Lane(topic: envelope.attributes.topic, key: key)) {
+            let lane = Lane(topic: envelopes[index].attributes.topic, key: key)
+            if let previous = last.updateValue(index, forKey: lane) {
                 next[previous] = index
             } else {
                 first.append(index)
