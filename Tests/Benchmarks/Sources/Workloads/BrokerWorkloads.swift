@@ -135,8 +135,23 @@
             }
         }
 
-        @concurrent
+        /// For as long as the floors wait.
         private static func read(_ count: Int, bytes: Int, from subscription: some TransportSubscription) async throws {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await readAll(count, bytes: bytes, from: subscription) }
+                group.addTask {
+                    try await SystemTime().sleep(for: .seconds(60))
+                    throw WorkloadError("Messages are missing after a minute.")
+                }
+                defer { group.cancelAll() }
+                try await group.next()
+            }
+        }
+
+        @concurrent
+        private static func readAll(
+            _ count: Int, bytes: Int, from subscription: some TransportSubscription
+        ) async throws {
             var (left, sum) = (count, 0)
             while left > 0 {
                 let deliveries = try await subscription.next(atMost: 500)
