@@ -60,10 +60,11 @@ public final class SimulationExecutor: TaskExecutor {
     /// - Parameter job: The job.
     public func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
+        let isElsewhere = !isCurrent
+        // Before the job can be run: it may be the last, and what is noted after the end of a run is noted by nobody.
+        if isElsewhere, hasBegun.load(ordering: .relaxed) { otherThread.withLock { $0 }?() }
         queue.withLock { $0.append(job) }
-        if isCurrent { return }
-        arrival.notify()
-        if hasBegun.load(ordering: .relaxed) { otherThread.withLock { $0 }?() }
+        if isElsewhere { arrival.notify() }
     }
 
     /// Has something called when another thread brings a job after the first was run.
