@@ -56,12 +56,15 @@
 
         /// Publishes messages that are made first.
         static func publish(_ count: Int, bytes: Int, to place: some BrokerTopic) async throws {
-            try await publish(count, by: senders(bytes: bytes, to: place), to: place.bus)
+            let senders = senders(of: min(batch, count), bytes: bytes, to: place)
+            try await publish(count, by: senders, to: place.bus)
         }
 
         /// A batch for each task, which sends it again and again as the floors send their message: what a service sends was written a
         /// moment ago, and does not have to come from memory.
-        private static func senders(bytes: Int, to place: some BrokerTopic) -> [[Envelope<Bytes>]] {
+        private static func senders(
+            of batch: Int = batch, bytes: Int, to place: some BrokerTopic
+        ) -> [[Envelope<Bytes>]] {
             (0..<concurrency).map { _ in messages(batch, bytes: bytes, to: place.topic) }
         }
 
