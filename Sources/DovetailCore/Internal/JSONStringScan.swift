@@ -34,27 +34,9 @@ enum JSONStringScan {
     /// The first index of a byte that is not plain: a quote, an escape, a control character, or not ASCII.
     @inline(__always)
     static func skipPlain(_ text: UnsafeBufferPointer<UInt8>, from start: Int) -> Int {
-        var index = start
-        let raw = UnsafeRawBufferPointer(text)
-        let highs: UInt64 = 0x8080_8080_8080_8080
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        while index + 8 <= text.count {
-            let word = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: index, as: UInt64.self))
-            // Each term has the high bit of a byte set if that byte is zero after the difference, or small. A borrow can only
-            // set the bits of bytes further up, so the lowest bit is that of the first byte that is not plain.
-            let quotes = (word ^ ones &* 0x22) &- ones
-            let escapes = (word ^ ones &* 0x5c) &- ones
-            let controls = word &- ones &* 0x20
-            let found = (word | quotes | escapes | controls) & highs
-            if found != 0 { return index + found.trailingZeroBitCount / 8 }
-            index += 8
-        }
-        while index < text.count {
-            let byte = text[index]
-            if byte < 0x20 || byte == 0x22 || byte == 0x5c || byte >= 0x80 { break }
-            index += 1
-        }
-        return index
+        let mark = UInt8(ascii: "\"")
+        let escape = UInt8(ascii: "\\")
+        return PlainBytes.end(in: text, from: start, bound: 0x20, marks: (mark, escape, escape))
     }
 
     /// The index behind the escape that starts at an index; both halves of a surrogate pair are one escape.

@@ -136,6 +136,35 @@ import Testing
         #expect(try http.decode(headers: required("ce-", ["ce-subject": value]), payload: []).subject == text)
     }
 
+    @Test(
+        "A byte is encoded or left as it is, wherever it stands in a value of HTTP",
+        arguments: [1, 7, 8, 9, 15, 16, 17])
+    func encodedAnywhere(length: Int) throws {
+        let scalars = ([1, 0x1f, 0x41] + (0x20...0x27) + (0x7d...0x7f)).map { Unicode.Scalar($0 as UInt8) } + ["é"]
+        // Those that are nearest to bytes that are encoded.
+        for filler in ["!", "#", "&", "~"] as [Unicode.Scalar] {
+            for (position, scalar) in (0..<length).flatMap({ position in scalars.map { (position, $0) } }) {
+                var text = Array(repeating: filler, count: length)
+                text[position] = scalar
+                let subject = String(String.UnicodeScalarView(text))
+                let expected = subject.utf8.map { byte in
+                    let isPlain = 0x21...0x7e ~= byte && byte != 0x22 && byte != 0x25
+                    return isPlain ? String(Unicode.Scalar(byte)) : "%" + hexadecimal(byte)
+                }.joined()
+                var attributes = EnvelopeAttributes(id: "1", source: "/s", type: "t")
+                attributes.subject = subject
+                let (headers, payload) = try http.encode(Envelope(attributes, payload: []))
+                try #require(headers.first { $0.name == "ce-subject" }?.value == expected)
+                try #require(try http.decode(headers: headers, payload: payload).subject == subject)
+            }
+        }
+    }
+
+    private func hexadecimal(_ byte: UInt8) -> String {
+        let digits = String(byte, radix: 16, uppercase: true)
+        return digits.count == 2 ? digits : "0" + digits
+    }
+
     @Test("Values that are percent-encoded but not as UTF-8 are refused", arguments: ["%C0%A0", "%ff", "%E2%82"])
     func notUTF8(value: String) {
         #expect(failure(http, required("ce-", ["ce-subject": value])).contains("'ce-subject'"))

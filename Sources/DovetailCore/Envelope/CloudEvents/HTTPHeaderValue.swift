@@ -6,60 +6,71 @@
 enum HTTPHeaderValue {
     /// Percent-encodes all but printable ASCII, and space, quote and percent sign.
     static func encode(_ text: String) -> String {
-        var text = text
-        return text.withUTF8 { bytes in
-            let encodedCount = bytes.reduce(0) { $0 + (isPlain($1) ? 0 : 1) }
-            if encodedCount == 0 { return nil }
-            return String(unsafeUninitializedCapacity: bytes.count + 2 * encodedCount) { buffer in
-                var count = 0
-                for byte in bytes {
-                    if isPlain(byte) {
-                        buffer[count] = byte
-                        count += 1
-                    } else {
-                        buffer[count] = UInt8(ascii: "%")
-                        buffer[count + 1] = upperCaseDigit(byte >> 4)
-                        buffer[count + 2] = upperCaseDigit(byte & 15)
-                        count += 3
-                    }
-                }
-                return count
+        let encoded: String? = text.withBytes { bytes in
+            var index = skipPlain(bytes, from: 0)
+            if index == bytes.count { return nil }
+            var length = bytes.count
+            while index < bytes.count {
+                length += 2
+                index = skipPlain(bytes, from: index + 1)
             }
-        } ?? text
+            return String(unsafeUninitializedCapacity: length) { encode(bytes, into: $0) }
+        }
+        return encoded ?? text
+    }
+
+    private static func encode(_ bytes: UnsafeBufferPointer<UInt8>, into buffer: UnsafeMutableBufferPointer<UInt8>)
+        -> Int
+    {
+        let raw = UnsafeMutableRawBufferPointer(buffer)
+        var count = 0
+        var index = 0
+        while true {
+            let plain = UnsafeBufferPointer(rebasing: bytes[index..<skipPlain(bytes, from: index)])
+            UnsafeMutableRawBufferPointer(rebasing: raw[count...]).copyMemory(from: UnsafeRawBufferPointer(plain))
+            count += plain.count
+            index += plain.count
+            if index == bytes.count { return count }
+            buffer[count] = UInt8(ascii: "%")
+            buffer[count + 1] = upperCaseDigit(bytes[index] >> 4)
+            buffer[count + 2] = upperCaseDigit(bytes[index] & 15)
+            count += 3
+            index += 1
+        }
     }
 
     /// Takes off quotes and decodes percent-encoding once; `nil` if the result is not UTF-8.
     ///
     /// A `%` without two digits stands for itself.
     static func decode(_ text: String) -> String? {
-        if standsForItself(text) { return text }
-        let value = unquoted(text)
-        let bytes = Array(value.utf8)
-        guard bytes.contains(UInt8(ascii: "%")) else { return value }
-        var decoded: [UInt8] = []
-        decoded.reserveCapacity(bytes.count)
+        // As with most values: nothing to take off, nothing to decode, and no copy to be made.
+        if text.withBytes({ skipPlain($0, from: 0) == $0.count }) { return text }
+        return unquoted(text).withBytes { bytes in
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: bytes.count) { buffer in
+                let count = decode(bytes, into: buffer)
+                return String(validating: UnsafeBufferPointer(rebasing: buffer[..<count]), as: UTF8.self)
+            }
+        }
+    }
+
+    private static func decode(_ bytes: UnsafeBufferPointer<UInt8>, into buffer: UnsafeMutableBufferPointer<UInt8>)
+        -> Int
+    {
+        var count = 0
         var index = 0
         while index < bytes.count {
             if bytes[index] == UInt8(ascii: "%"), index + 2 < bytes.count,
                 let high = Hex.value(of: bytes[index + 1]), let low = Hex.value(of: bytes[index + 2])
             {
-                decoded.append(high << 4 | low)
+                buffer[count] = high << 4 | low
                 index += 3
             } else {
-                decoded.append(bytes[index])
+                buffer[count] = bytes[index]
                 index += 1
             }
+            count += 1
         }
-        return String(validating: decoded, as: UTF8.self)
-    }
-
-    /// Tells whether there is nothing to take off and nothing to decode, as with most values, so that no copy is made.
-    private static func standsForItself(_ text: String) -> Bool {
-        text.utf8.withContiguousStorageIfAvailable { bytes in
-            guard let first = bytes.first, let last = bytes.last else { return true }
-            return first != UInt8(ascii: "\"") && !isSpace(first) && !isSpace(last)
-                && !bytes.contains(UInt8(ascii: "%"))
-        } ?? false
+        return count
     }
 
     /// The text without the spaces and tabs that HTTP allows around it.
@@ -96,8 +107,10 @@ enum HTTPHeaderValue {
         nibble < 10 ? nibble + 48 : nibble + 55
     }
 
-    private static func isPlain(_ byte: UInt8) -> Bool {
-        byte > 0x20 && byte < 0x7f && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "%")
+    /// The first index of a byte that is encoded: a control character, a space, a quote, a percent sign, or not ASCII.
+    private static func skipPlain(_ text: UnsafeBufferPointer<UInt8>, from start: Int) -> Int {
+        PlainBytes.end(
+            in: text, from: start, bound: 0x21, marks: (UInt8(ascii: "\""), UInt8(ascii: "%"), 0x7f))
     }
 
     private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
