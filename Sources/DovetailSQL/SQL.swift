@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DovetailCore
+
 /// A statement as one writes it, with values in their places.
 ///
 /// A value that is interpolated never becomes part of the text: it travels beside it as a bound parameter, so no value can change
@@ -63,6 +65,18 @@ public struct SQL: Sendable, Hashable {
             list.add(value.sqlValue)
         }
         return list
+    }
+
+    /// The same with U+FFFD in place of the character zero in its texts, for what must be kept whatever came from outside.
+    ///
+    /// PostgreSQL keeps no text with a zero.
+    var storable: SQL {
+        var sql = self
+        sql.parameters = parameters.map { value -> SQLValue in
+            guard case .text(let text) = value else { return value }
+            return .text(FailureDetail.storable(text))
+        }
+        return sql
     }
 
     private mutating func add(text: String) {

@@ -108,6 +108,27 @@ struct KafkaRecordTests {
         #expect(binary.partitionKey == nil)
     }
 
+    @Test("A number in binary form is no text, although its bytes may be: neither as a key nor as a header")
+    func binaryNumbers() throws {
+        let number: Bytes = [0, 0, 0, 0, 0, 0, 0, 42]
+        let offset = Header(name: "offset", value: ForeignHeaders.text(of: number))
+        let envelope = try decoded(KafkaRecord(key: number, value: [1], headers: event + [offset]))
+        #expect(envelope.partitionKey == nil)
+        #expect(envelope.headers["offset"] == "data:;base64,AAAAAAAAACo=")
+        let (_, headers, _) = try undecodable(KafkaRecord(key: number, value: [1], headers: [offset]))
+        #expect(headers["offset"] == "data:;base64,AAAAAAAAACo=")
+        #expect(headers["kafka_key"] == "data:;base64,AAAAAAAAACo=")
+    }
+
+    @Test("An attribute with the character zero makes no event, and is kept whole")
+    func zeroInAnAttribute() throws {
+        let subject = Header(name: "ce_subject", value: "a\u{0}")
+        let (bytes, headers, error) = try undecodable(KafkaRecord(key: nil, value: [1], headers: event + [subject]))
+        #expect(bytes == [1])
+        #expect(headers["ce_subject"] == "data:;base64,YQA=")
+        #expect(error.code == .invalidCloudEvent && error.message.contains("'subject'"))
+    }
+
     @Test("Headers that others put beside the event are kept, and their trace is continued")
     func foreignHeaders() throws {
         let headers =

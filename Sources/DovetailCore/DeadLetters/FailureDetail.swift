@@ -2,6 +2,8 @@
 
 /// What is kept of an error: text only, redacted and of bounded length.
 ///
+/// U+FFFD stands in place of the character zero, which not every database keeps.
+///
 /// A letter in its store keeps all of it. What travels with a message, in its headers or in an event, is ``inFlight``, of which
 /// a transport never has to carry more than a few hundred bytes.
 public struct FailureDetail: Sendable, Hashable {
@@ -19,7 +21,7 @@ public struct FailureDetail: Sendable, Hashable {
     /// Never a text that differs from message to message.
     public let place: String
 
-    /// Its text, with U+FFFD in place of the character zero, which not every database keeps.
+    /// Its text.
     public let message: String
 
     /// Creates a detail from its text.
@@ -29,8 +31,8 @@ public struct FailureDetail: Sendable, Hashable {
     ///   - place: Where it comes from; cut to 200 bytes.
     ///   - message: Its text; cut to ``mostBytes``.
     public init(type: String, place: String = "", message: String) {
-        self.type = Self.cut(type, to: 200)
-        self.place = Self.cut(place, to: 200)
+        self.type = Self.cut(Self.storable(type), to: 200)
+        self.place = Self.cut(Self.storable(place), to: 200)
         self.message = Self.cut(Self.storable(message), to: Self.mostBytes)
     }
 

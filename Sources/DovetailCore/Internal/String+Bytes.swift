@@ -9,6 +9,29 @@ extension String {
         return Array(utf8).withUnsafeBufferPointer(body)
     }
 
+    /// Tells whether a byte is among those of the text in UTF-8, looking at eight at a time.
+    ///
+    /// - Parameter byte: The byte.
+    /// - Returns: Whether it is there.
+    package func has(byte: UInt8) -> Bool {
+        withBytes { text in
+            let ones: UInt64 = 0x0101_0101_0101_0101
+            let raw = UnsafeRawBufferPointer(text)
+            var index = 0
+            while index + 8 <= text.count {
+                let word = raw.loadUnaligned(fromByteOffset: index, as: UInt64.self) ^ (ones &* UInt64(byte))
+                // Finds a byte that is zero now, and others only if there is one: no other byte borrows.
+                if (word &- ones) & ~word & 0x8080_8080_8080_8080 != 0 { return true }
+                index += 8
+            }
+            while index < text.count {
+                if text[index] == byte { return true }
+                index += 1
+            }
+            return false
+        }
+    }
+
     /// Compares the bytes of two texts in UTF-8.
     ///
     /// - Returns: Less than zero if this one comes first, zero if they are the same, otherwise more than zero.

@@ -47,6 +47,8 @@ public struct MessageError: Error, Sendable, CustomStringConvertible {
     public let code: Code
 
     /// What is wrong and what to do about it.
+    ///
+    /// U+FFFD stands in place of the character zero, which not every database keeps.
     public let message: String
 
     /// What led to it, if something did.
@@ -60,7 +62,8 @@ public struct MessageError: Error, Sendable, CustomStringConvertible {
     ///   - cause: What led to it.
     public init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
         self.code = code
-        self.message = message
+        // It may quote what came from outside.
+        self.message = FailureDetail.storable(message)
         self.cause = cause
     }
 

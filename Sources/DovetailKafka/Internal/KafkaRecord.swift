@@ -57,8 +57,11 @@ extension KafkaRecord {
         do {
             return .envelope(try envelope(from: topic))
         } catch {
-            var kept = ForeignHeaders.numbered(headers)
-            if let key, kept[Self.keyHeader] == nil { kept[Self.keyHeader] = ForeignHeaders.text(of: key) }
+            var all = headers
+            if let key, !all.contains(where: { $0.name.equalsIgnoringASCIICase(Self.keyHeader) }) {
+                all.append(Header(name: Self.keyHeader, value: ForeignHeaders.text(of: key)))
+            }
+            let kept = ForeignHeaders.numbered(all)
             return .undecodable(value ?? [], headers: kept, error)
         }
     }
@@ -87,7 +90,10 @@ extension KafkaRecord {
                     + "Publish events in binary mode, or as application/cloudevents+json."
             )
         }
-        if envelope.attributes.partitionKey == nil, let key, let text = String(validating: key, as: UTF8.self) {
+        // A number in binary form may look like text, but for its zeros, which an event must not have.
+        if envelope.attributes.partitionKey == nil, let key, let text = String(validating: key, as: UTF8.self),
+            !text.has(byte: 0)
+        {
             envelope.attributes.partitionKey = PartitionKey(text)
         }
         ForeignHeaders.takeOver(headers.filter { !Self.isOfBinding($0.name) }, into: &envelope.attributes)

@@ -64,7 +64,8 @@ struct DeadLetterConditions {
 
     private mutating func add(_ column: String, _ value: String?, indexed: Bool) {
         guard let value else { return }
-        all.append("\(raw: indexed ? "" : unindexed)\(raw: column) = \(value)")
+        let condition: SQL = "\(raw: indexed ? "" : unindexed)\(raw: column) = \(value)"
+        all.append(condition.storable)
     }
 
     private static func pattern(_ text: String) -> String {

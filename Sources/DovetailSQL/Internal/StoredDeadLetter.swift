@@ -4,7 +4,8 @@ import DovetailCore
 
 /// Dead letters and their groups as rows.
 ///
-/// What letters are searched by has a column of its own beside the attributes of the message.
+/// What letters are searched by has a column of its own beside the attributes of the message. There U+FFFD stands in place of
+/// the character zero, which not every database keeps; attributes and headers are JSON, and have it as an escape.
 enum StoredDeadLetter {
     /// What a letter is read from, in this order.
     static let columns: SQL = """
@@ -28,7 +29,7 @@ enum StoredDeadLetter {
             sql += ")"
         }
         sql += " ON CONFLICT (id) DO NOTHING RETURNING id"
-        return sql
+        return sql.storable
     }
 
     private static func values(of letter: DeadLetter) -> SQL {
@@ -84,7 +85,7 @@ enum StoredDeadLetter {
                 last_us = CASE WHEN excluded.last_us > \(raw: table).last_us THEN excluded.last_us
                     ELSE \(raw: table).last_us END
             """
-        return sql
+        return sql.storable
     }
 
     // MARK: Reading
@@ -164,14 +165,14 @@ enum StoredDeadLetter {
                     [], headers: [:], MessageError(.invalidEnvelope, "The row cannot be read."))
                 guard let letter = whole ?? (try? letter(row, id: id, content: unreadable)) else { continue }
                 let attributes = letter.envelope?.attributes
-                try tx.send(
-                    """
+                let update: SQL = """
                     UPDATE \(raw: tables.deadLetters) SET
                         tenant = \(letter.tenant?.rawValue), message_id = \(attributes?.id.rawValue),
                         message_type = \(attributes?.type.rawValue), fingerprint = \(letter.fingerprint.rawValue),
                         given_up_us = \(letter.time.microsecondsSinceEpoch)
                     WHERE number = \(last)
-                    """)
+                    """
+                try tx.send(update.storable)
                 let group = DeadLetterGroup(of: letter)
                 if groups[group.id]?.add(letter) == nil { groups[group.id] = group }
             }

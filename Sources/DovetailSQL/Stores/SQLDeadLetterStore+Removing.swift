@@ -82,12 +82,12 @@ extension SQLDeadLetterStore {
         of message: MessageID, limit: Int, in tx: Transaction
     ) async throws -> [DeadLetterRecord] {
         try tx.check(database: database.core.id)
-        let rows = try await tx.query(
-            """
+        let query: SQL = """
             SELECT letter, message_id, consumer, reason, attempts, failure_type, failure_place, failure_message, given_up_at,
                 exit_name, left_at, job, note
             FROM \(raw: records) WHERE message_id = \(message.rawValue) ORDER BY number DESC LIMIT \(max(0, limit))
-            """)
+            """
+        let rows = try await tx.query(query.storable)
         return try rows.reversed().map { row in
             let id = try row.text(0)
             let removal = DeadLetterRemoval(

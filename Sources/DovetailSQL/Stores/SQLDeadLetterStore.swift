@@ -99,7 +99,7 @@ public struct SQLDeadLetterStore<Pool: SQLConnectionPool>: DeadLetterStore {
         if let letters = filter.letters {
             (column, names) = ("id", letters.sorted())
         } else if let messages = filter.messages {
-            (column, names) = ("message_id", messages.map(\.rawValue).sorted())
+            (column, names) = ("message_id", Set(messages.map { FailureDetail.storable($0.rawValue) }).sorted())
         } else {
             return nil
         }

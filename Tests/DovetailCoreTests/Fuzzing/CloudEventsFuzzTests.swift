@@ -100,7 +100,11 @@ import Testing
         try await Fuzzing.run("Foreign headers", corpus, tokens: ["a", "#2", "#3", "\u{1E}", "\u{1F}"]) { bytes in
             let headers = Self.split(bytes).headers
             let kept = ForeignHeaders.numbered(headers)
-            try Self.require(Array(kept).map(\.value), is: headers.map(\.value), "numbered")
+            let values = zip(headers, kept).map { header, kept in
+                // One with the character zero is kept like bytes that are no text.
+                header.value.has(byte: 0) && kept.value.hasPrefix("data:;base64,") ? kept.value : header.value
+            }
+            try Self.require(Array(kept).map(\.value), is: values, "numbered")
             let names = Set(kept.map { $0.name.lowercased() })
             guard names.count == headers.count else { throw Fuzzing.Broken("Two headers have one name: \(kept)") }
         }

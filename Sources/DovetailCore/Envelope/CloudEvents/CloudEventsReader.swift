@@ -3,7 +3,7 @@
 /// Fills in the fields of an envelope from the attributes of an event, in whatever order they come.
 ///
 /// A bad value of an attribute of the specification makes the event invalid. A value of an extension that this library has
-/// a field for, but cannot read as such, is kept among the extensions.
+/// a field for, but cannot read as such, is kept among the extensions. The character zero is refused in both.
 struct CloudEventsReader {
     typealias Fields = EnvelopeAttributes.Fields
 
@@ -18,10 +18,11 @@ struct CloudEventsReader {
         _ attribute: CloudEventsAttribute, _ text: consuming String, into fields: inout Fields
     ) throws(MessageError) {
         try see(attribute)
+        if text.has(byte: 0) { throw Self.zero(in: "\(attribute.name)") }
         if attribute.isCore {
             try readCore(attribute, text, into: &fields)
         } else {
-            readExtension(attribute, text, into: &fields)
+            try readExtension(attribute, text, into: &fields)
         }
     }
 
@@ -45,6 +46,7 @@ struct CloudEventsReader {
     /// Takes an attribute of any other name.
     mutating func read(_ name: String, _ value: ExtensionValue, into fields: inout Fields) throws(MessageError) {
         try checkName(name)
+        if case .string(let text) = value, text.has(byte: 0) { throw Self.zero(in: name) }
         guard fields.extensions.updateValue(value, forKey: name) == nil else {
             throw Self.invalid(name, "is there twice", "Send it once.")
         }
@@ -52,6 +54,7 @@ struct CloudEventsReader {
 
     /// Takes the content type from where a transport has it, whatever was read before.
     mutating func read(contentType: String, into fields: inout Fields) throws(MessageError) {
+        if contentType.has(byte: 0) { throw Self.zero(in: "datacontenttype") }
         try readCore(.dataContentType, contentType, into: &fields)
     }
 
@@ -106,7 +109,7 @@ struct CloudEventsReader {
 
     private mutating func readExtension(
         _ attribute: CloudEventsAttribute, _ text: consuming String, into fields: inout Fields
-    ) {
+    ) throws(MessageError) {
         let text = text
         switch attribute {
         case .partitionKey: fields.partitionKey = PartitionKey(rawValue: text)
@@ -131,11 +134,9 @@ struct CloudEventsReader {
                 keep(attribute, text, in: &fields)
             }
         default:
-            if let headers = Headers(cloudEventText: text) {
-                fields.headers = headers
-            } else {
-                keep(attribute, text, in: &fields)
-            }
+            guard let headers = Headers(cloudEventText: text) else { return keep(attribute, text, in: &fields) }
+            if headers.hasZero(writtenAs: text) { throw Self.zero(in: "\(attribute.name)") }
+            fields.headers = headers
         }
     }
 
@@ -173,6 +174,16 @@ struct CloudEventsReader {
         let state = traceState.flatMap { TraceState($0) }
         if state == nil, let traceState { keep(.traceState, traceState, in: &fields) }
         fields.trace = TraceContext(traceParent: parent, traceState: state?.isEmpty == false ? state : nil)
+    }
+
+    /// What is said of the one character that is refused.
+    ///
+    /// CloudEvents allows no control character at all. But real senders send tabs and line breaks, which do no harm, whereas
+    /// a text with a zero cannot be stored in every database.
+    private static func zero(in attribute: String) -> MessageError {
+        invalid(
+            attribute, "has the character U+0000, which not every database keeps",
+            "Leave it out, or send what has it in the data.")
     }
 
     static func invalid(_ attribute: String, _ what: String, _ remedy: String) -> MessageError {

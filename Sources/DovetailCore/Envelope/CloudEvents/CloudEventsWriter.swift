@@ -17,31 +17,52 @@ extension EnvelopeAttributes {
     func writeCloudEvent(to sink: inout some CloudEventsSink) throws(MessageError) {
         try checkCloudEvent()
         sink.put(.specVersion, "1.0")
-        sink.put(.id, id.rawValue)
-        sink.put(.source, source.rawValue)
-        sink.put(.type, type.rawValue)
-        if let subject, !subject.isEmpty { sink.put(.subject, subject) }
+        try put(.id, id.rawValue, to: &sink)
+        try put(.source, source.rawValue, to: &sink)
+        try put(.type, type.rawValue, to: &sink)
+        if let subject, !subject.isEmpty { try put(.subject, subject, to: &sink) }
         if let time { sink.put(.time, time) }
-        if let contentType, !contentType.isEmpty { sink.put(.dataContentType, contentType) }
-        if let schema = schema?.text, !schema.isEmpty { sink.put(.dataSchema, schema) }
-        if let partitionKey { sink.put(.partitionKey, partitionKey.rawValue) }
+        if let contentType, !contentType.isEmpty { try put(.dataContentType, contentType, to: &sink) }
+        if let schema = schema?.text, !schema.isEmpty { try put(.dataSchema, schema, to: &sink) }
+        if let partitionKey { try put(.partitionKey, partitionKey.rawValue, to: &sink) }
         if let trace { sink.put(.traceParent, trace.traceParent.text) }
         if let state = trace?.traceState, !state.isEmpty { sink.put(.traceState, state.text) }
         if let baggage, !baggage.isEmpty { sink.put(.baggage, baggage.text) }
-        if let correlationID { sink.put(.correlationID, correlationID.rawValue) }
-        if let causationID { sink.put(.causationID, causationID.rawValue) }
+        if let correlationID { try put(.correlationID, correlationID.rawValue, to: &sink) }
+        if let causationID { try put(.causationID, causationID.rawValue, to: &sink) }
         if let expiry { sink.put(.expiryTime, expiry) }
         if version != 1 { sink.put(.messageVersion, version.description) }
         if let notBefore { sink.put(.notBefore, notBefore) }
-        if let tenant { sink.put(.tenant, tenant.rawValue) }
-        if !headers.isEmpty { sink.put(.headers, headers.cloudEventText) }
+        if let tenant { try put(.tenant, tenant.rawValue, to: &sink) }
+        if !headers.isEmpty {
+            let text = headers.cloudEventText
+            if headers.hasZero(writtenAs: text) { throw zero(in: "dovetailheaders") }
+            sink.put(.headers, text)
+        }
         let extensions = extensions
         if extensions.isEmpty { return }
         for name in extensions.keys.sorted() {
             guard let value = extensions[name] else { continue }
             if let attribute = CloudEventsAttribute(name: name), hasValue(for: attribute) { continue }
+            if case .string(let text) = value, text.has(byte: 0) { throw zero(in: name) }
             sink.put(name, value)
         }
+    }
+
+    /// Gives an attribute of any text to a sink, but for one that ``CloudEventsReader`` would refuse.
+    private func put(
+        _ attribute: CloudEventsAttribute, _ text: String, to sink: inout some CloudEventsSink
+    ) throws(MessageError) {
+        if text.has(byte: 0) { throw zero(in: "\(attribute.name)") }
+        sink.put(attribute, text)
+    }
+
+    private func zero(in attribute: String) -> MessageError {
+        MessageError(
+            .invalidEnvelope,
+            "The attribute '\(attribute)' of message '\(id)' has the character U+0000, which not every database keeps. "
+                + "Leave it out, or put what has it into the payload."
+        )
     }
 
     /// Tells whether a field was written under the name of an extension, so that no other value can have that name.

@@ -64,6 +64,14 @@ extension Headers {
         guard count == elements.count else { return nil }
     }
 
+    /// Tells whether a name or a value has the character zero.
+    ///
+    /// - Parameter text: The text of the attribute, in which only an escape can stand for one.
+    /// - Returns: Whether one has it.
+    func hasZero(writtenAs text: String) -> Bool {
+        text.has(byte: UInt8(ascii: "\\")) && elements.contains { $0.name.has(byte: 0) || $0.value.has(byte: 0) }
+    }
+
     /// Reads a text that has neither escapes nor white space between its parts; `nil` for any other.
     private static func plainElements(of text: UnsafeBufferPointer<UInt8>) -> [Element]? {
         var elements: [Element] = []
