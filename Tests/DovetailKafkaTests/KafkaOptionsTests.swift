@@ -28,6 +28,7 @@
             arguments: [
                 "enable.auto.commit", "enable.idempotence", "acks", "group.id", "bootstrap.servers",
                 "auto.offset.reset", "group.instance.id", "statistics.interval.ms",
+                "delivery.report.only.error", "enabled_events",
             ])
         func reservedOption(name: String) {
             let error = #expect(throws: TransportError.self) {

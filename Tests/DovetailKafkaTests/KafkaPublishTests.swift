@@ -79,6 +79,37 @@
             await transport.close()
         }
 
+        @Test("A refusal after an attempt that was not answered is no proof that the message is not there")
+        func refusedAfterUnanswered() async throws {
+            let cluster = try MockCluster()
+            let transport = try cluster.connect()
+            cluster.fail(
+                MockCluster.produce, with: [RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, RD_KAFKA_RESP_ERR_INVALID_RECORD])
+            let results = try await transport.publish([envelope("1", key: "a")])
+            #expect(codes(results) == ["unavailable"])
+            #expect((results.first?.error?.cause as? TransportError)?.code == .invalidMessage)
+            let again = try await transport.publish([envelope("1", key: "a")])
+            #expect(codes(again) == ["published"], "\(again)")
+            await transport.close()
+        }
+
+        @Test(
+            "What is certainly not there fails as the broker says; what may be there as something to try again",
+            arguments: [
+                (RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, TransportError.Code.refused),
+                (RD_KAFKA_RESP_ERR__SSL, .refused), (RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, .unknownTopic),
+                (RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, .messageTooLarge),
+                (RD_KAFKA_RESP_ERR_INVALID_RECORD, .invalidMessage),
+            ])
+        func unclear(code: rd_kafka_resp_err_t, expected: TransportError.Code) {
+            func error(_ status: rd_kafka_msg_status_t) -> TransportError {
+                .unpublished(code, of: "The message '7'", status, trouble: nil)
+            }
+            #expect(error(RD_KAFKA_MSG_STATUS_NOT_PERSISTED).code == expected)
+            #expect(error(RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED).code == .unavailable)
+            #expect(error(RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED).message.contains("The message '7'"))
+        }
+
         @Test("A broker that is gone is waited for as long as publishing may take, and no longer")
         func brokerIsGone() async throws {
             let cluster = try MockCluster()

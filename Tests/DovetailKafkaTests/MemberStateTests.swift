@@ -240,6 +240,29 @@ struct MemberStateTests {
         #expect(positions(member.state.takePositions()) == ["1@4"])
     }
 
+    @Test("When reading goes back by a little, what lies before it is not passed over")
+    func rewindByALittle() throws {
+        var member = Member(mostBytes: 100)
+        member.receive(message(0, key: "a", bytes: 10), message(1, bytes: 10), message(2, key: "a", bytes: 10))
+        member.receive(message(3, bytes: 10), message(4, bytes: 10))
+        let old = try member.take(3)
+        // One waits in the lane of its key, one in hand, and one was not handed out.
+        _ = member.state.settle([.retry(old[0].id, after: .nanoseconds(5))], now: .at(0))
+        member.receive(message(2, key: "a", bytes: 10))
+        member.acknowledge(old[2])
+        let new = try member.take()
+        #expect(new.isEmpty)
+        #expect(try member.take(at: 5).map(\.position) == ["0@0", "0@2"])
+        #expect(member.state.takePositions().isEmpty)
+        member.acknowledge(old[1])
+        #expect(member.state.takePositions().isEmpty)
+        // 0, 1 and 2 take up room, 3 and 4 no more.
+        member.receive(message(3, bytes: 79))
+        #expect(member.state.room == .free)
+        member.receive(message(4, bytes: 1))
+        #expect(member.state.room == .none)
+    }
+
     // MARK: Back-pressure
 
     @Test("A partition is crowded by what is there from the first unsettled message on, and has room at half of that")
@@ -363,6 +386,9 @@ struct MemberStateTests {
                 if read < 60, member.state.room == .free, member.state.paused(of: [partition]).isEmpty {
                     member.receive(log.messages[Int(read)])
                     read += 1
+                }
+                if Int.random(in: 0..<20, using: &random) == 0 {
+                    read = Int64.random(in: min(log.committed, read)...read, using: &random)
                 }
                 inHand += try member.take(Int.random(in: 1...3, using: &random), at: now)
                 while !inHand.isEmpty, Bool.random(using: &random) {

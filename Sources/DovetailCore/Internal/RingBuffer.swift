@@ -11,6 +11,7 @@ package struct RingBuffer<Element: Sendable>: Sendable {
 
     package var isEmpty: Bool { count == 0 }
     package var first: Element? { self[0] }
+    package var last: Element? { self[count - 1] }
 
     /// The element at a distance from the first one; `nil` beyond the last.
     package subscript(index: Int) -> Element? {
@@ -30,6 +31,12 @@ package struct RingBuffer<Element: Sendable>: Sendable {
         head = (head &+ 1) & (storage.count &- 1)
         count -= 1
         return element
+    }
+
+    package mutating func popLast() -> Element? {
+        guard count > 0 else { return nil }
+        count -= 1
+        return storage[(head &+ count) & (storage.count &- 1)].take()
     }
 
     /// Puts another element in the place of one; does nothing beyond the last.

@@ -15,7 +15,7 @@
             "bootstrap.servers", "metadata.broker.list", "group.id", "enable.auto.commit", "auto.commit.enable",
             "enable.auto.offset.store", "auto.offset.reset", "enable.idempotence", "acks", "request.required.acks",
             "message.timeout.ms", "delivery.timeout.ms", "transactional.id", "message.max.bytes", "opaque",
-            "group.instance.id", "statistics.interval.ms",
+            "group.instance.id", "statistics.interval.ms", "delivery.report.only.error", "enabled_events",
         ]
 
         init(servers: String, options: [String: String]) throws(TransportError) {

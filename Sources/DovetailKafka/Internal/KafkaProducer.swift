@@ -189,7 +189,7 @@
             defer { rd_kafka_event_destroy(event) }
             switch rd_kafka_event_type(event) {
             case RD_KAFKA_EVENT_DR:
-                while let message = rd_kafka_event_message_next(event) { report(message.pointee) }
+                while let message = rd_kafka_event_message_next(event) { report(message) }
             case RD_KAFKA_EVENT_ERROR:
                 let code = rd_kafka_event_error(event)
                 let text = rd_kafka_event_error_string(event).map { String(cString: $0) } ?? ""
@@ -213,7 +213,8 @@
         }
 
         /// Takes a delivery report.
-        private func report(_ message: rd_kafka_message_t) {
+        private func report(_ report: UnsafePointer<rd_kafka_message_t>) {
+            let message = report.pointee
             guard let opaque = message._private else { return }
             let ticket = Unmanaged<KafkaTicket>.fromOpaque(opaque).takeRetainedValue()
             var result = PublishResult.published
@@ -221,7 +222,10 @@
                 let id = ticket.call.progress.envelopes[ticket.index].attributes.id
                 // What is lost with a client that failed for good can be published with the next one.
                 let code = lookForFailure() ? RD_KAFKA_RESP_ERR__FATAL : message.err
-                result = .failed(TransportError(code, of: "The message '\(id)'", trouble: handle.reports.lastTrouble))
+                result = .failed(
+                    .unpublished(
+                        code, of: "The message '\(id)'", rd_kafka_message_status(report),
+                        trouble: handle.reports.lastTrouble))
             }
             if let next = ticket.call.progress.finish(ticket.index, result) { send([KafkaTicket(ticket.call, next)]) }
         }

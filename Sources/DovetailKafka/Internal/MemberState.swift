@@ -99,24 +99,29 @@ struct MemberState: Sendable {
     /// Takes a message that was read; leaves it out if its partition is not this member's.
     mutating func received(_ message: PartitionLanes.Message, of partition: Partition) {
         guard let slot = slots[partition] else { return }
-        if slot.tracker.isRewind(message.offset) { rewind(partition) }
+        if slot.tracker.isRewind(message.offset) { rewind(partition, to: message.offset) }
         slots[partition]?.tracker.received(message.offset)
         slots[partition]?.lanes.received(message)
         byteCount += message.byteCount
     }
 
-    /// Starts a partition afresh, since reading has gone back: all that was read of it comes again, or is no longer there.
-    private mutating func rewind(_ partition: Partition) {
-        guard let old = slots[partition] else { return }
-        var slot = Slot()
-        slot.isPaused = old.isPaused
-        slot.isLeaving = old.isLeaving
-        slots[partition] = slot
-        byteCount -= old.lanes.byteCount
-        for (number, item) in inHand where item.partition == partition {
+    /// Forgets what was read of a partition from an offset on, since reading has gone back: it comes again, or is no longer
+    /// there.
+    ///
+    /// What lies before the offset does not come again: forgotten, it would be committed with what is behind it.
+    private mutating func rewind(_ partition: Partition, to offset: Int64) {
+        guard var slot = slots[partition] else { return }
+        slot.tracker.rewind(to: offset)
+        slot.committed = slot.tracker.position == nil ? nil : slot.committed
+        byteCount -= slot.lanes.byteCount
+        slot.lanes.removeAll(from: offset)
+        byteCount += slot.lanes.byteCount
+        for (number, item) in inHand where item.partition == partition && item.message.offset >= offset {
             inHand[number] = nil
+            slot.inHand -= 1
             byteCount -= item.message.byteCount
         }
+        slots[partition] = slot
     }
 
     /// Hands out what is due.

@@ -23,9 +23,17 @@ struct OffsetTracker: Sendable {
     /// How many messages there are from the first unsettled one on, settled ones included.
     var count: Int { entries.count }
 
-    /// Whether a message that is read now means that reading has gone back, as when the topic was made anew.
+    /// Whether a message that is read now means that reading has gone back: all the way, as when the topic was made anew, or by
+    /// a little, as a client may after a rebalance.
     func isRewind(_ offset: Int64) -> Bool {
         last.map { offset <= $0 } ?? false
+    }
+
+    /// Forgets what was read from an offset on, since it comes again; what lies before it does not, and is still to be settled.
+    mutating func rewind(to offset: Int64) {
+        while let last = entries.last, last.offset >= offset { _ = entries.popLast() }
+        last = entries.last?.offset
+        if let position, position > offset { self.position = nil }
     }
 
     /// Notes a message that was read; its offset must be above all those before.

@@ -52,6 +52,30 @@
             }
         }
 
+        /// What a delivery report says of a message that was not published.
+        ///
+        /// The last attempt may have been refused after one that was not answered. Then the message may be there, and
+        /// its error must not have a code of those by which others know that it is not.
+        ///
+        /// - Parameters:
+        ///   - code: The code of the last attempt.
+        ///   - subject: What it is about.
+        ///   - status: Whether the message may be there.
+        ///   - trouble: The newest trouble of the client.
+        /// - Returns: The error.
+        static func unpublished(
+            _ code: rd_kafka_resp_err_t, of subject: String, _ status: rd_kafka_msg_status_t,
+            trouble: (rd_kafka_resp_err_t, String)?
+        ) -> TransportError {
+            let error = TransportError(code, of: subject, trouble: trouble)
+            let isCertain = status == RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+            if isCertain || error.code.isTransient || error.code == .closed { return error }
+            return TransportError(
+                .unavailable,
+                "\(subject): the last attempt failed, and one before may have stored it. Try again to find out.",
+                cause: error)
+        }
+
         /// Whether trying again cannot help until someone changes something.
         static func isRefusal(_ code: rd_kafka_resp_err_t) -> Bool {
             switch code {

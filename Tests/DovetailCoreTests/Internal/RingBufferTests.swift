@@ -11,11 +11,12 @@ struct RingBufferTests {
         var line = RingBuffer<Int>()
         var model: [Int] = []
         for step in 0..<500 {
-            switch Int.random(in: 0..<5, using: &random) {
+            switch Int.random(in: 0..<6, using: &random) {
             case 0...1:
                 line.append(step)
                 model.append(step)
             case 2...3 where step > 100: #expect(line.popFirst() == (model.isEmpty ? nil : model.removeFirst()))
+            case 4: #expect(line.popLast() == model.popLast())
             default:
                 let index = Int.random(in: 0..<(model.count + 2), using: &random)
                 line.replace(at: index, with: -step)
@@ -23,6 +24,7 @@ struct RingBufferTests {
             }
             #expect(line.count == model.count)
             #expect(line.first == model.first)
+            #expect(line.last == model.last)
             #expect(line[model.count / 2] == (model.isEmpty ? nil : model[model.count / 2]))
         }
         #expect(line[-1] == nil)

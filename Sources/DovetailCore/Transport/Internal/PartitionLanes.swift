@@ -63,6 +63,26 @@ package struct PartitionLanes: Sendable {
         byteCount += message.byteCount
     }
 
+    /// Forgets the messages from an offset on.
+    package mutating func removeAll(from offset: Int64) {
+        while let last = fresh.last, last.offset >= offset {
+            _ = fresh.popLast()
+            removed(last)
+        }
+        // No lane gets another first, so the turns of those that remain stay right.
+        for (lane, queue) in lanes {
+            let kept = queue.prefix { $0.message.offset < offset }
+            if kept.count == queue.count { continue }
+            for waiting in queue[kept.count...] { removed(waiting.message) }
+            lanes[lane] = kept.isEmpty ? nil : Array(kept)
+        }
+    }
+
+    private mutating func removed(_ message: Message) {
+        count -= 1
+        byteCount -= message.byteCount
+    }
+
     /// Takes out messages to hand out.
     package mutating func take(atMost limit: Int, now: MonotonicInstant, into taken: inout [Message]) {
         let start = taken.count
