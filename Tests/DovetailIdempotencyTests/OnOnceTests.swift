@@ -192,7 +192,8 @@ struct OnOnceTests {
         }
     }
 
-    @Test func foreignIdentifiersCountWithTheirSource() async throws {
+    @Test(arguments: ["1", "0d4e5b52-6d2a-4c1e-9a63-5a1f0c5b7f10", "0198f5a4-7b7e-7cc0-8000-0123456789ab"])
+    func identifiersCountWithTheirSource(id: String) async throws {
         let world = TestWorld()
         let seen = Log<MessageSource>()
         let consumer = Consumer("orders", on: world.bus) {
@@ -201,13 +202,25 @@ struct OnOnceTests {
         try await world.run(consumer) {
             for source in ["/a", "/b", "/a"] as [MessageSource] {
                 var envelope = try await EnvelopeFactory(source: source, runtime: world.runtime)
-                    .envelope(for: OrderCancelled(orderID: "7"), options: PublishOptions(id: "1"))
+                    .envelope(for: OrderCancelled(orderID: "7"), options: PublishOptions(id: MessageID(id)))
                 envelope.attributes.source = source
                 try await world.deliver(envelope)
             }
             try await world.untilQuiet()
             #expect(seen.all.sorted() == ["/a", "/b"])
         }
+    }
+
+    @Test func keysOfMessagesSortByTheTimeOfTheirIdentifiers() {
+        let ids = (0..<50 as Range<Int64>).map {
+            UUIDv7(millisecondsSinceEpoch: 1_772_357_400_000 + $0, randomA: UInt16(99 - $0), randomB: 7).text
+        }
+        let keys = ids.map { id in
+            IdempotencyKey(of: EnvelopeAttributes(id: MessageID(id), source: "/a", type: "t")).rawValue
+        }
+        #expect(keys == keys.sorted())
+        #expect(Set(keys).count == 50)
+        #expect(keys.allSatisfy { $0.utf8.count == 36 })
     }
 
     @Test func anOlderVersionIsLiftedAndHandledOnce() async throws {
