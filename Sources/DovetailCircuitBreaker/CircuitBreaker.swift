@@ -197,6 +197,8 @@ public final class CircuitBreaker: Guard {
 
     @usableFromInline
     func settle(_ ticket: Ticket, throwing error: any Error) {
+        // What is shown when a call is rejected is the failure, and not the value that stood for it.
+        let error = FailedResult.reason(behind: error)
         settle(ticket, context.classifier.outcome(of: error), error)
     }
 

@@ -70,10 +70,13 @@ public struct CircuitBreakerSettings: Sendable {
     /// How many probes decide whether the breaker closes; as many are let through at the same time.
     public var probes: Int { didSet { probes = Self.probes(probes) } }
 
-    /// How many of the probes must succeed; decided by the rates if `nil`.
+    /// How many of the probes must succeed; decided by the rates if `nil`, and without a failure rate all.
     public var probeSuccesses: Int? { didSet { probeSuccesses = probeSuccesses.map { max(1, $0) } } }
 
     /// How long the probes may take before the breaker stops waiting for those that did not end.
+    ///
+    /// The time begins with the first of those that are under way. While there are none the breaker waits for the next
+    /// call, however long that takes.
     public var longestHalfOpen: Duration {
         didSet { longestHalfOpen = max(.nanoseconds(1), longestHalfOpen) }
     }
@@ -103,7 +106,7 @@ public struct CircuitBreakerSettings: Sendable {
     ///   - openWait: How long the breaker stays open before it lets probes through.
     ///   - probes: How many probes decide whether the breaker closes; from 1 to 10,000.
     ///   - probeSuccesses: How many of them must succeed; decided by the rates if `nil`, and without a failure rate all.
-    ///   - longestHalfOpen: How long the probes may take together; at least a nanosecond.
+    ///   - longestHalfOpen: How long the probes that are under way may take together; at least a nanosecond.
     ///   - overdueProbes: What the breaker does when they did not end in time.
     public init(
         window: Window = .count(100),

@@ -30,6 +30,8 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
     private let context: BreakerContext
     private let limits: Mutex<BreakerLimits>
     private let shards: [BreakerShard<Key>]
+    /// How many keys came when there was no room.
+    private let refused = Atomic<Int>(0)
     /// Stands in where there is no room for another.
     private let none: CircuitBreaker
 
@@ -56,9 +58,8 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
         self.forgetAfter = max(.zero, forgetAfter)
         self.context = context
         self.limits = Mutex(limits)
-        let count = min(16, self.most)
-        let (each, rest) = self.most.quotientAndRemainder(dividingBy: count)
-        shards = (0..<count).map { BreakerShard(most: $0 < rest ? each + 1 : each) }
+        let places = BreakerPlaces(self.most)
+        shards = (0..<16).map { _ in BreakerShard(places) }
         none = CircuitBreaker(context, limits, .disabled)
     }
 
@@ -99,7 +100,13 @@ public final class KeyedCircuitBreaker<Key: Hashable & Sendable>: Sendable {
         let now = context.now()
         let new = CircuitBreaker(
             context, limits, .closed, key: String(describing: key), since: BreakerShard<Key>.seconds(now))
-        if let breaker = shard.insert(new, for: key, forgetAfter: forgetAfter, now: now) {
+        var found = shard.insert(new, for: key, forgetAfter: forgetAfter, now: now)
+        // Each look at all breakers is paid for by as many keys that came, so that a key costs the same on average.
+        if found == nil, refused.wrappingAdd(1, ordering: .relaxed).oldValue % max(1, most / 4) == 0 {
+            sweep()
+            found = shard.insert(new, for: key, forgetAfter: forgetAfter, now: now)
+        }
+        if let breaker = found {
             // Settings may have been changed between the two steps.
             let current = self.limits.withLock { $0 }
             if current !== limits, breaker === new { breaker.reconfigure(current) }

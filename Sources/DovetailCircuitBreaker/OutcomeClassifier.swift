@@ -13,7 +13,8 @@ import DovetailResilience
 /// 5. any other error in a cancelled task is neutral, since libraries have errors of their own for cancellation;
 /// 6. everything else is a failure.
 ///
-/// What a call returns is a success unless a rule for its type says otherwise.
+/// A result that counts as a failure (`FailedResult`) is judged as the error it stands for. What a call returns
+/// otherwise is a success unless a rule for its type says something else.
 ///
 /// ```swift
 /// let classifier = OutcomeClassifier { error in error is CardDeclined ? .success : nil }
@@ -61,6 +62,7 @@ public struct OutcomeClassifier: Sendable {
     /// - Returns: What it means.
     public func outcome(of error: any Error) -> CallOutcome {
         let isCancelled = Task.isCancelled
+        let error = FailedResult.reason(behind: error)
         if isCancelled, error is CancellationError { return .neutral }
         if error is any CallNotAttempted { return .neutral }
         if let own = rule?(error) { return own }

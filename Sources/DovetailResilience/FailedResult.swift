@@ -23,6 +23,14 @@ public struct FailedResult: Error, ClassifiedError, RetryAfterProviding {
         self.reason = reason
     }
 
+    /// The error that a guard has to judge.
+    ///
+    /// - Parameter error: What a call threw.
+    /// - Returns: The error that a value stands for; the error itself if no value was returned.
+    package static func reason(behind error: any Error) -> any Error {
+        (error as? FailedResult)?.reason ?? error
+    }
+
     /// What the reason means for a retry.
     public var failureClass: FailureClass { FailureClassifier().classify(reason) }
 

@@ -74,7 +74,8 @@ public struct HedgeGuard: Guard {
     ) async throws -> Result {
         try Task.checkCancellation()
         let runtime = runtime ?? .current
-        budget?.recordCall(at: runtime.time.monotonic())
+        let counted: @Sendable () async throws -> Result =
+            if let budget { budget.counting(body, at: runtime.time.monotonic()) } else { body }
         let outcome = await withTaskGroup(of: Step<Result>.self) { group -> Swift.Result<Result, any Error> in
             var (started, underWay) = (0, 0)
             var outcome: Swift.Result<Result, any Error>?
@@ -82,7 +83,7 @@ public struct HedgeGuard: Guard {
                 started += 1
                 underWay += 1
                 let attempt = started
-                group.addTask { await Self.step(attempt, body) }
+                group.addTask { await Self.step(attempt, counted) }
                 guard started < attempts else { return }
                 group.addTask { [delay] in
                     do {
@@ -124,7 +125,7 @@ public struct HedgeGuard: Guard {
     }
 
     private func isFinal(_ error: any Error) -> Bool {
-        classifier.classify((error as? FailedResult)?.reason ?? error) != .transient
+        classifier.classify(FailedResult.reason(behind: error)) != .transient
     }
 
     private func mayHedge(_ runtime: Runtime, attempt: Int) -> Bool {

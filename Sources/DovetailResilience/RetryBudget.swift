@@ -15,11 +15,18 @@ import Synchronization
 /// let pricing = Guarded(by: .retry(.exponential(attempts: 3), budget: budget), .timeout(.seconds(2)))
 /// ```
 ///
+/// Of several guards around a call that share a budget, the outermost counts the call, and what the others see is the
+/// same call, however often it is made. A guarded call that is made within it, also by an unstructured task
+/// (`Task { }`), is part of it and not counted.
+///
 /// At every moment, no more was tried again within the window than the share of the calls made in it, and `perSecond` times
 /// its length; the window moves on by tenths. The rule is that of Finagle's [retry
 /// budgets](https://finagle.github.io/blog/2016/02/08/retry-budgets) (2016), with the same defaults. Calls and retries are
 /// counted and compared as whole numbers.
 public final class RetryBudget: Sendable {
+    /// Those that have counted the call which the current task makes.
+    @TaskLocal private static var counted: [RetryBudget] = []
+
     private let window: Mutex<RetryWindow>
 
     /// Creates a budget that nobody has drawn on.
@@ -40,6 +47,21 @@ public final class RetryBudget: Sendable {
     /// - Parameter instant: When it is made, on the one clock of all who share the budget.
     public func recordCall(at instant: MonotonicInstant) {
         window.withLock { $0.recordCall(at: instant.nanoseconds) }
+    }
+
+    /// Counts a call, unless a guard around this one has done so.
+    ///
+    /// - Parameters:
+    ///   - body: The call.
+    ///   - instant: When it is made.
+    /// - Returns: The call, such that guards within know that it was counted.
+    func counting<Result: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Result, at instant: MonotonicInstant
+    ) -> @Sendable () async throws -> Result {
+        let counted = Self.counted
+        guard !counted.contains(where: { $0 === self }) else { return body }
+        recordCall(at: instant)
+        return { try await Self.$counted.withValue(counted + [self]) { try await body() } }
     }
 
     /// Takes one retry out of the budget if it is in it.

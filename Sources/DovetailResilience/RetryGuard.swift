@@ -70,15 +70,16 @@ public struct RetryGuard: Guard {
         let deadline = runtime == nil ? CallDeadline.current : nil
         let runtime = runtime ?? .current
         let end = limit.map { runtime.time.monotonic() + $0 }
-        budget?.recordCall(at: runtime.time.monotonic())
+        let counted: @Sendable () async throws -> Result =
+            if let budget { budget.counting(body, at: runtime.time.monotonic()) } else { body }
         var attempt = 1
         while true {
             do {
-                return try await body()
+                return try await counted()
             } catch {
                 // Whatever it throws, a call that nobody waits for any more is not made again.
                 guard !Task.isCancelled else { throw error }
-                let failure = (error as? FailedResult)?.reason ?? error
+                let failure = FailedResult.reason(behind: error)
                 guard classifier.classify(failure) == .transient else { throw error }
                 switch decide(after: attempt, failure, end: end, deadline: deadline, runtime) {
                 case .wait(let delay):

@@ -64,6 +64,24 @@ struct AdaptiveBulkheadTests {
         }
     }
 
+    @Test("50: a result that counts as a failure is a sample if the error it stands for means that it was dropped")
+    func failedResults() async throws {
+        try await Simulation(seed: 1).run {
+            let samples = Shared<[LimitSample]>([])
+            let bulkhead = AdaptiveBulkhead("search", Notebook(samples: samples)) { $0 is Broken }
+            let byDefault = AdaptiveBulkhead("orders", Notebook(samples: samples))
+            let late = ResilienceError(.timedOut, "The other side says so.")
+            let notDropped = try await bulkhead.call({ 504 }, failing: { _ in late })
+            #expect(notDropped == 504)
+            #expect(samples.value.isEmpty)
+            let dropped = try await bulkhead.call({ 503 }, failing: { _ in Broken() })
+            #expect(dropped == 503)
+            let droppedByDefault = try await byDefault.call({ 504 }, failing: { _ in late })
+            #expect(droppedByDefault == 504)
+            #expect(samples.value.map(\.wasDropped) == [true, true])
+        }
+    }
+
     @Test("50: finds the limit of a service that gets slower beyond ten calls at once", arguments: 0..<3)
     func findsTheLimit(seed: UInt64) async throws {
         try await simulated(seed) { time in

@@ -28,7 +28,8 @@ struct BreakerModelTests {
         var era = 0
         var calls: [Call] = []
         var openUntil: Int64 = 0
-        var halfOpenUntil: Int64 = 0
+        /// Since when there has been a probe under way at each moment.
+        var probedSince: Int64?
         var attempt = 0
         var inFlight = 0
         var log: [String] = []
@@ -39,6 +40,7 @@ struct BreakerModelTests {
             era += 1
             calls = []
             inFlight = 0
+            probedSince = nil
             if new == .closed { attempt = 0 }
         }
 
@@ -51,10 +53,13 @@ struct BreakerModelTests {
         mutating func pass(_ now: Int64) {
             while true {
                 if state == .open, now >= openUntil {
-                    halfOpenUntil = now + settings.longestHalfOpen.nanoseconds
                     enter(.halfOpen)
-                } else if state == .halfOpen, now >= halfOpenUntil {
-                    if settings.overdueProbes == .close { enter(.closed) } else { open(at: halfOpenUntil) }
+                } else if let since = probedSince, now - since >= settings.longestHalfOpen.nanoseconds {
+                    if settings.overdueProbes == .close {
+                        enter(.closed)
+                    } else {
+                        open(at: since + settings.longestHalfOpen.nanoseconds)
+                    }
                 } else {
                     return
                 }
@@ -76,6 +81,7 @@ struct BreakerModelTests {
             case .halfOpen:
                 guard inFlight + calls.count < settings.probes else { return nil }
                 inFlight += 1
+                probedSince = probedSince ?? now
                 return era
             }
         }
@@ -83,7 +89,10 @@ struct BreakerModelTests {
         mutating func settle(_ ticket: Int, _ outcome: CallOutcome, isSlow: Bool, _ now: Int64) {
             if state == .halfOpen, ticket == era { pass(now) }
             guard ticket == era else { return }
-            if state == .halfOpen { inFlight -= 1 }
+            if state == .halfOpen {
+                inFlight -= 1
+                if inFlight == 0 { probedSince = nil }
+            }
             guard outcome != .neutral, state != .disabled else { return }
             calls.append(Call(at: now, isFailure: outcome == .failure, isSlow: isSlow))
             let counted = counted(now)

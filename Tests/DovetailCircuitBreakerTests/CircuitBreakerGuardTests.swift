@@ -105,6 +105,21 @@ struct CircuitBreakerGuardTests {
         #expect(rig.breaker.snapshot().totals.neutral == 1)
     }
 
+    @Test("judges a result that counts as a failure by the error it stands for")
+    func failedResult() async throws {
+        let rig = Rig(.consecutiveFailures(1), classifier: OutcomeClassifier { $0 is Declined ? .success : nil })
+        for reason in [Declined(), QueueFull()] as [any Error] {
+            #expect(try await rig.breaker.call({ 503 }, failing: { _ in reason }) == 503)
+        }
+        #expect(rig.state == .closed)
+        #expect(rig.figures == CallFigures(total: 1))
+        #expect(rig.breaker.snapshot().totals.neutral == 1)
+        #expect(try await rig.breaker.call({ 503 }, failing: { _ in Broken(number: 7) }) == 503)
+        #expect(rig.state == .open)
+        #expect(rig.breaker.snapshot().lastFailure as? Broken == Broken(number: 7))
+        #expect(OutcomeClassifier().outcome(of: FailedResult(503, standingFor: QueueFull())) == .neutral)
+    }
+
     @Test("9: asks the program's rule, but not for what was cancelled or not attempted")
     func rule() async {
         let asked = Log<String>()

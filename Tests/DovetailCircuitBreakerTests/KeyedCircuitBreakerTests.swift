@@ -128,14 +128,15 @@ struct KeyedCircuitBreakerTests {
         #expect(breakers.count == 0)
     }
 
-    @Test("with no room left a call is made without a breaker, which is told, and open ones stay")
-    func full() throws {
-        let breakers = breakers(.consecutiveFailures(1), most: 40)
+    @Test(
+        "with no room left, and not before, a call is made without a breaker, which is told, and open ones stay",
+        arguments: [1, 40, 500])
+    func full(most: Int) throws {
+        let breakers = breakers(.consecutiveFailures(1), most: most)
         for key in 0..<1000 { try breakers.acquire(for: key).fail() }
-        #expect(breakers.count <= 40)
-        #expect(breakers.count >= 20)
-        #expect(breakers.unhealthy().count == breakers.count)
-        #expect(events.of(CircuitBreakerMissing.self).count == 1000 - breakers.count)
+        #expect(breakers.count == most)
+        #expect(breakers.unhealthy().keys.sorted() == Array(0..<most))
+        #expect(events.of(CircuitBreakerMissing.self).count == 1000 - most)
         for key in 0..<1000 where breakers.existingBreaker(for: key) == nil {
             #expect(throws: Never.self) { try breakers.acquire(for: key).fail() }
         }
@@ -143,7 +144,7 @@ struct KeyedCircuitBreakerTests {
         for key in breakers.unhealthy().keys { breakers.breaker(for: key).reset() }
         for key in 5000..<5200 { _ = breakers.breaker(for: key) }
         #expect(breakers.unhealthy().isEmpty)
-        #expect(breakers.count > 0)
+        #expect((1...most).contains(breakers.count))
         try breakers.acquire(for: 5199).fail()
     }
 

@@ -309,6 +309,16 @@ struct CellScheduleTests {
         #expect(CellSchedule(.max, per: 1, burst: 1).interval == 1)
     }
 
+    @Test("lets no more pass than the burst, also if that takes longer to come back than the clock runs")
+    func burstBeyondTheClock() {
+        let century: Int64 = 100 * 365 * 86_400 * 1_000_000_000
+        for burst in [10, .max] as [Int64] {
+            var schedule = CellSchedule(1, per: century, burst: burst)
+            let passed = (0..<100).count { _ in schedule.take(at: 0) }
+            #expect((1...10).contains(passed))
+        }
+    }
+
     @Test("takes numbers of any size", arguments: [Int64.min, -1, 0, 1, .max])
     func oddValues(number: Int64) async throws {
         for burst in [Int64.min, 0, .max] {

@@ -118,6 +118,23 @@ struct RetryBudgetTests {
         #expect(recorder.all(CallGivenUp.self).map(\.reason.description).filter { $0 == "budget_used_up" }.count == 4)
     }
 
+    @Test("counts a call once, whichever of the guards that share it is the outer one", arguments: [true, false])
+    func countedOnce(isRetryOuter: Bool) async throws {
+        try await Simulation(seed: 1).run {
+            let budget = RetryBudget(share: 1, perSecond: 0.01, window: .seconds(1_000))
+            let retry = RetryGuard(.constant(.seconds(1), attempts: 3), budget: budget)
+            let hedge = HedgeGuard(after: .seconds(60), budget: budget)
+            let inner = TimeoutGuard(.seconds(50))
+            let guarded = isRetryOuter ? Guarded(by: retry, hedge, inner) : Guarded(by: hedge, retry, inner)
+            for calls in 1...4 {
+                let outcome = await Outcome<Int> { try await guarded.call { throw Broken() } }
+                #expect(outcome == .broken)
+                // Ten that are always there and one for each call, less the two that each call took.
+                #expect(budget.remaining(at: time.monotonic()) == 10 - calls)
+            }
+        }
+    }
+
     @Test("is not touched by a retry that is not made for another reason")
     func untouched() async throws {
         try await Simulation(seed: 1).run {

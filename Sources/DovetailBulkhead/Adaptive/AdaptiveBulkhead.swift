@@ -77,7 +77,8 @@ public final class AdaptiveBulkhead<Algorithm: LimitAlgorithm>: Guard {
             permit.release()
             return result
         } catch {
-            if !Task.isCancelled, !(error is any CallNotAttempted), isDropped(error) {
+            let failure = FailedResult.reason(behind: error)
+            if !Task.isCancelled, !(failure is any CallNotAttempted), isDropped(failure) {
                 let elapsed = runtime.time.monotonic() - start
                 learn(LimitSample(elapsed: elapsed, inFlight: count, wasDropped: true), runtime)
             }

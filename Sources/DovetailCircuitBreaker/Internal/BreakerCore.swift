@@ -213,14 +213,14 @@ struct BreakerCore: Sendable {
         while true {
             switch phase {
             case .open(let opening) where moment.now >= opening.until:
-                let trial = ProbeTrial(settings, since: moment.now)
-                move(to: .halfOpen(trial), .waitOver)
-            case .halfOpen(let trial) where trial.isOverdue(at: moment.now):
+                move(to: .halfOpen(ProbeTrial(settings)), .waitOver)
+            case .halfOpen(let trial):
+                guard let deadline = trial.deadline, moment.now >= deadline else { return nil }
                 if settings.overdueProbes == .close {
                     close(.probesOverdue)
                 } else {
                     guard moment.attempt == attempt else { return attempt }
-                    open(at: trial.deadline, for: moment.wait, .probesOverdue)
+                    open(at: deadline, for: moment.wait, .probesOverdue)
                 }
             case .closed, .metricsOnly:
                 window.advance(to: moment.now)
@@ -242,7 +242,7 @@ struct BreakerCore: Sendable {
         case .open(let opening): return .done(reject(retryAfter: opening.until - moment.now))
         case .forcedOpen: return .done(reject(retryAfter: nil))
         case .halfOpen(var trial):
-            guard trial.take() else { return .done(reject(retryAfter: nil)) }
+            guard trial.take(at: moment.now) else { return .done(reject(retryAfter: nil)) }
             phase = .halfOpen(trial)
             return .done(.permitted(Ticket(generation: generation)))
         }
@@ -379,7 +379,7 @@ struct BreakerCore: Sendable {
             open(at: moment.now, for: wait ?? moment.wait, .requested)
         case .halfOpen:
             guard canBecomeHalfOpen else { return .done(false) }
-            move(to: .halfOpen(ProbeTrial(settings, since: moment.now)), .requested)
+            move(to: .halfOpen(ProbeTrial(settings)), .requested)
         case .forcedOpen: move(to: .forcedOpen, .requested)
         case .disabled: move(to: .disabled, .requested)
         case .metricsOnly: move(to: .metricsOnly(exceeded: []), .requested)

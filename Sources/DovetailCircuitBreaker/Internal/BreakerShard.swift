@@ -3,21 +3,43 @@
 import DovetailCore
 import Synchronization
 
+/// How many more breakers there may be, in all shards together: keys are not spread evenly over those.
+final class BreakerPlaces: Sendable {
+    private let free: Atomic<Int>
+
+    init(_ most: Int) {
+        free = Atomic(most)
+    }
+
+    func take() -> Bool {
+        var current = free.load(ordering: .relaxed)
+        while current > 0 {
+            let (isExchanged, original) = free.weakCompareExchange(
+                expected: current, desired: current - 1, ordering: .relaxed)
+            if isExchanged { return true }
+            current = original
+        }
+        return false
+    }
+
+    func giveBack(_ count: Int) {
+        free.wrappingAdd(count, ordering: .relaxed)
+    }
+}
+
 /// A part of the breakers of many keys, behind a lock of its own.
 final class BreakerShard<Key: Hashable & Sendable>: Sendable {
     private struct State: Sendable {
         var entries: [Key: CircuitBreaker] = [:]
-        /// How many entries, or keys in vain, make it worth looking for what can be forgotten.
+        /// How many entries make it worth looking for what can be forgotten.
         var nextSweep = 64
-        /// How many keys found no room since that was last looked for.
-        var refused = 0
     }
 
     private let state = Mutex(State())
-    private let most: Int
+    private let places: BreakerPlaces
 
-    init(most: Int) {
-        self.most = most
+    init(_ places: BreakerPlaces) {
+        self.places = places
     }
 
     var count: Int { state.withLock { $0.entries.count } }
@@ -37,14 +59,9 @@ final class BreakerShard<Key: Hashable & Sendable>: Sendable {
         let (breaker, forgotten) = state.withLock { state -> (CircuitBreaker?, [CircuitBreaker]) in
             if let breaker = state.entries[key] { return (breaker, []) }
             var forgotten: [CircuitBreaker] = []
-            let isFull = state.entries.count >= most
             // Each look at all entries is paid for by as many keys that came, so that a key costs the same on average.
-            if isFull ? state.refused >= most / 4 : state.entries.count >= state.nextSweep {
-                forgotten = sweep(&state, forgetAfter, now)
-            } else if isFull {
-                state.refused += 1
-            }
-            guard state.entries.count < most else { return (nil, forgotten) }
+            if state.entries.count >= state.nextSweep { forgotten = sweep(&state, forgetAfter, now) }
+            guard places.take() else { return (nil, forgotten) }
             state.entries[key] = new
             return (new, forgotten)
         }
@@ -72,7 +89,7 @@ final class BreakerShard<Key: Hashable & Sendable>: Sendable {
             }
             state.entries.formIndex(after: &index)
         }
-        state.refused = 0
+        places.giveBack(forgotten.count)
         defer { state.nextSweep = max(64, state.entries.count * 2) }
         return forgotten.compactMap { state.entries.removeValue(forKey: $0) }
     }

@@ -12,23 +12,24 @@ struct ProbeTrial: Sendable, Hashable {
     private let failuresToFail: Int
     /// As many slow probes make it fail.
     private let slowToFail: Int
-    private let start: MonotonicInstant
-    /// When it is over, whatever has not ended by then.
-    let deadline: MonotonicInstant
+    /// How long probes may be under way.
+    private let longest: Duration
+    /// When those that are under way are overdue; `nil` if there are none, since who is not asked cannot be late, and
+    /// if the clock ends before.
+    private(set) var deadline: MonotonicInstant?
 
     private(set) var inFlight = 0
     private var counts = CallCounts()
 
-    init(_ settings: CircuitBreakerSettings, since start: MonotonicInstant) {
+    init(_ settings: CircuitBreakerSettings) {
         quota = settings.probes
-        self.start = start
-        deadline = start + settings.longestHalfOpen
+        longest = settings.longestHalfOpen
         if let successes = settings.probeSuccesses {
             failuresToFail = quota - min(successes, quota) + 1
         } else if let rate = settings.failureRate {
             failuresToFail = Self.least(of: quota, reaching: rate)
         } else {
-            failuresToFail = settings.consecutiveFailures == nil ? quota + 1 : 1
+            failuresToFail = 1
         }
         slowToFail = settings.slowCallRate.map { Self.least(of: settings.probes, reaching: $0) } ?? quota + 1
     }
@@ -43,14 +44,13 @@ struct ProbeTrial: Sendable, Hashable {
 
     var figures: CallFigures { counts.figures }
 
-    /// Whether its time is over; one that began at the last instant of the clock has no end.
-    func isOverdue(at now: MonotonicInstant) -> Bool {
-        now >= deadline && deadline > start
-    }
-
     /// Takes the place of a probe, if one is free.
-    mutating func take() -> Bool {
+    mutating func take(at now: MonotonicInstant) -> Bool {
         guard inFlight + Int(counts.total) < quota else { return false }
+        if inFlight == 0 {
+            let end = now + longest
+            deadline = end > now ? end : nil
+        }
         inFlight += 1
         return true
     }
@@ -58,11 +58,12 @@ struct ProbeTrial: Sendable, Hashable {
     /// Frees the place of a probe that said nothing.
     mutating func giveBack() {
         inFlight -= 1
+        if inFlight == 0 { deadline = nil }
     }
 
     /// Takes note of a probe that ended, and decides as soon as no further end can change the decision.
     mutating func settle(_ call: CountedCall) -> Verdict {
-        inFlight -= 1
+        giveBack()
         counts.add(call)
         if counts.failures >= failuresToFail || counts.slow >= slowToFail { return .fail }
         let remaining = quota - Int(counts.total)

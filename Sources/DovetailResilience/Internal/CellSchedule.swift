@@ -8,6 +8,9 @@ struct CellSchedule: Sendable {
     /// From one call to the next, in nanoseconds.
     let interval: Int64
     /// How much earlier than due a call may come, in nanoseconds.
+    ///
+    /// At most half of what the clock has: what is due stops at the clock's end, and if all of that were taken off, it
+    /// would always have come.
     let tolerance: Int64
     private var due: Int64 = .min
 
@@ -15,7 +18,7 @@ struct CellSchedule: Sendable {
         let span = max(1, span)
         // Rounded up: rather a little slower than the limit than faster.
         interval = span / count + (span % count == 0 ? 0 : 1)
-        tolerance = max(0, burst.saturatingSubtract(1)).saturatingMultiply(interval)
+        tolerance = min(max(0, burst.saturatingSubtract(1)).saturatingMultiply(interval), .max / 2)
     }
 
     /// The earliest instant for one who has so many in front, each of whom takes the earliest he can.
