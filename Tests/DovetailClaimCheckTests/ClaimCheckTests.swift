@@ -161,6 +161,14 @@ struct ClaimCheckTests {
         #expect(try await claims.bytes(of: token, atMost: 1001).count == 1001)
     }
 
+    @Test func aLengthThatNothingHasTakesNoMemory() async throws {
+        let token = try await claims.store(sample(5000))
+        let forged = ClaimToken(store: token.store, key: token.key, length: .max, digest: token.digest)
+        await expect(.truncated, about: forged) { _ = try await claims.bytes(of: forged, atMost: .max) }
+        try await claims.delete(token)
+        await expect(.missing, about: forged) { _ = try await claims.bytes(of: forged, atMost: .max) }
+    }
+
     @Test func chunksThatFailLeaveNothing() async throws {
         struct Torn: Error {}
         let chunks = AsyncThrowingStream<Bytes, any Error> { continuation in

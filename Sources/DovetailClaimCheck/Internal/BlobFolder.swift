@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DovetailCore
+import Synchronization
 
 #if canImport(Darwin)
     import Darwin
@@ -35,6 +36,8 @@ final class BlobFolder: Sendable {
     let path: String
     private let root: FileDescriptor
     private let drafts: FileDescriptor
+    /// The last shelf whose name is known to be on the disk; held open, so that no other folder gets its number.
+    private let namedShelf = Mutex<FileDescriptor?>(nil)
     private let onSynchronized: (@Sendable (StaticString) -> Void)?
     private static let draftsName = "drafts"
 
@@ -52,7 +55,8 @@ final class BlobFolder: Sendable {
         self.path = path
         self.onSynchronized = onSynchronized
         do {
-            if mkdir(path, 0o700) != 0, errno != EEXIST { throw SystemError("mkdir") }
+            let isNew = mkdir(path, 0o700) == 0
+            if !isNew, errno != EEXIST { throw SystemError("mkdir") }
             root = try FileDescriptor.openFolder(path)
             let status = try root.status()
             guard status.st_mode & 0o022 == 0 else {
@@ -62,6 +66,7 @@ final class BlobFolder: Sendable {
             }
             _ = try root.makeFolder(Self.draftsName)
             drafts = try FileDescriptor.open(Self.draftsName, in: root, O_RDONLY | O_DIRECTORY)
+            try Self.synchronizeName(of: root, isNew: isNew, onSynchronized)
         } catch let error as ClaimCheckError {
             throw error
         } catch {
@@ -69,6 +74,21 @@ final class BlobFolder: Sendable {
                 .unavailable,
                 "The folder '\(path)' of the store '\(store)' cannot be opened. Check that the folder it is in is there, and the "
                     + "rights of the process.", cause: error)
+        }
+    }
+
+    /// Brings the name of the store's folder to the disk.
+    ///
+    /// Also of one that was there: another process may have made it just now. But to look into what it is in takes a
+    /// right that those who were given a folder may not have.
+    private static func synchronizeName(
+        of folder: FileDescriptor, isNew: Bool, _ onSynchronized: (@Sendable (StaticString) -> Void)?
+    ) throws {
+        do {
+            try FileDescriptor.open("..", in: folder, O_RDONLY | O_DIRECTORY).synchronize()
+            onSynchronized?("parent")
+        } catch {
+            if isNew { throw error }
         }
     }
 
@@ -93,7 +113,7 @@ final class BlobFolder: Sendable {
         let shelfName = Self.shelfName(of: id.text)
         var triesLeft = 3
         while true {
-            let isNew = try root.makeFolder(shelfName)
+            _ = try root.makeFolder(shelfName)
             let shelf: FileDescriptor
             do {
                 shelf = try FileDescriptor.open(shelfName, in: root, O_RDONLY | O_DIRECTORY)
@@ -105,13 +125,27 @@ final class BlobFolder: Sendable {
             }
             do {
                 try synchronize(shelf, "shelf")
-                if isNew { try synchronize(root, "root") }
+                try synchronizeName(of: shelf)
             } catch {
                 _ = try? shelf.remove(id.text)
                 throw error
             }
             return id
         }
+    }
+
+    /// Brings the name of a shelf to the disk unless that is known to be done.
+    ///
+    /// That somebody else made the shelf is no sign of it: he may be about to do so, or have ended before.
+    private func synchronizeName(of shelf: FileDescriptor) throws {
+        if let named = namedShelf.withLock({ $0 }), try named.status().st_ino == shelf.status().st_ino { return }
+        try synchronize(root, "root")
+        // The one before is closed after the lock.
+        let before = namedShelf.withLock { named in
+            defer { named = shelf }
+            return named
+        }
+        withExtendedLifetime(before) {}
     }
 
     private func synchronize(_ file: FileDescriptor, _ what: StaticString) throws {
@@ -186,18 +220,22 @@ final class BlobFolder: Sendable {
 
     private func sweepDrafts(limit: Int) throws -> Int {
         guard limit > 0 else { return 0 }
-        var abandoned: [String] = []
+        var count = 0
         try drafts.forEachName { name in
             guard let id = UUIDv7(name), id.text == name else { return true }
             do {
                 let file = try FileDescriptor.open(name, in: drafts, O_RDONLY | O_NONBLOCK)
-                // Its writer holds the lock for as long as it lives.
-                if try file.isRegularFile, try file.lock() { abandoned.append(name) }
+                // Its writer holds the lock for as long as it lives. One who has just made the file, and takes the lock
+                // next, must find it held or the file gone: it is let go of after that.
+                if try file.isRegularFile, try file.lock() {
+                    let isRemoved = try withExtendedLifetime(file) { try drafts.remove(name) }
+                    if isRemoved { count += 1 }
+                }
             } catch let error as SystemError where error.isMissing || error.isLink {
             }
-            return abandoned.count < limit
+            return count < limit
         }
-        return try abandoned.reduce(0) { try $0 + (drafts.remove($1) ? 1 : 0) }
+        return count
     }
 
     // MARK: Names
