@@ -4,6 +4,7 @@
     import Dovetail
     import DovetailSQLite
     import DovetailTesting
+    import SQLTestSupport
     import Testing
 
     @testable import DovetailSQL
@@ -32,7 +33,9 @@
             return Envelope(attributes, payload: Bytes(id.utf8))
         }
 
-        private func publish(_ messages: [Envelope<Bytes>], on bus: Bus) async throws {
+        private func publish(
+            _ messages: [Envelope<Bytes>], on bus: SQLTransport<some SQLConnectionPool>
+        ) async throws {
             for result in try await bus.publish(messages) { #expect(result.error == nil) }
         }
 
@@ -79,6 +82,55 @@
             }
             try await slow.settle(taken.map { .acknowledge($0.id) })
             #expect(try await bus.backlog(of: "payments", on: ["orders"]) == 0)
+        }
+
+        @Test(
+            "What was claimed in a transaction whose answer was lost is free when its lease has run out, for any member",
+            arguments: [true, false])
+        func aClaimWithoutAnAnswer(isForAnother: Bool) async throws {
+            let time = VirtualTime()
+            let runtime = Runtime(time: time)
+            let file = folder.database(settings: SQLSettings(runtime: runtime))
+            let isLost = Shared(false)
+            let pool = ObservedPool(file.pool) { statement, outcome in
+                guard isLost.value, statement.text == "COMMIT" else { return outcome }
+                return .failure(DatabaseError(.unavailable, "The answer is lost. Try again."))
+            }
+            let bus = SQLTransport(
+                in: SQLDatabase(pool, settings: SQLSettings(runtime: runtime)),
+                settings: SQLTransportSettings(lease: .seconds(30), runtime: runtime))
+            let member = try await bus.subscribe(to: ["orders"], as: "payments")
+            let other = try await bus.subscribe(to: ["orders"], as: "payments")
+            try await publish([message("1", key: "a")], on: bus)
+            let taken = try await member.next(atMost: 1)
+            try await publish([message("2", key: "b")], on: bus)
+            isLost.change { $0 = true }
+            let error = await #expect(throws: TransportError.self) { try await member.next(atMost: 10) }
+            #expect(error?.code == .unavailable)
+            isLost.change { $0 = false }
+            time.advance(by: .seconds(20))
+            // What is in hand is kept by asking, and nothing else is; nobody asks again before there is something.
+            let early = try await member.claim(atMost: 10)
+            #expect(early.deliveries.isEmpty && early.nextDue == .seconds(10))
+            #expect(try await other.claim(atMost: 10).deliveries.isEmpty)
+            time.advance(by: .seconds(11))
+            let found = try await (isForAnother ? other : member).claim(atMost: 10).deliveries
+            #expect(ids(found) == ["2"] && found.map(\.attempt) == [2])
+            try await member.settle(taken.map { .acknowledge($0.id) })
+            try await (isForAnother ? other : member).settle(found.map { .acknowledge($0.id) })
+            #expect(try await bus.backlog(of: "payments", on: ["orders"]) == 0)
+        }
+
+        @Test("A clock that is set forward has nobody handed again what he has in hand")
+        func theClockIsSetForward() async throws {
+            let (bus, time) = try await busOnVirtualTime()
+            let member = try await bus.subscribe(to: ["orders"], as: "payments")
+            try await publish([message("1", key: "a"), message("2", key: "a")], on: bus)
+            let taken = try await member.next(atMost: 1)
+            time.setClock(by: .seconds(60))
+            #expect(try await member.claim(atMost: 10).deliveries.isEmpty)
+            try await member.settle(taken.map { .acknowledge($0.id) })
+            #expect(ids(try await member.claim(atMost: 10).deliveries) == ["2"])
         }
 
         @Test("A lane is free again when the last of its messages in hand is settled, in whatever calls")

@@ -100,7 +100,9 @@
             let database = try await counted(folder)
             let pool = database.pool
             let calls = Errand.Calls()
-            let engine = try SagaEngine(Errand(calls: calls, refuses: refuses), in: database)
+            // On a busy machine it may take so long that the claim is renewed, in a commit of its own.
+            let settings = SagaEngineSettings(lease: .seconds(600))
+            let engine = try SagaEngine(Errand(calls: calls, refuses: refuses), in: database, settings: settings)
             try await running([engine]) {
                 // Once the engine is at work; before, a saga is claimed in a commit of its own.
                 try await engine.start(Errand.self, id: "0", state: .init())

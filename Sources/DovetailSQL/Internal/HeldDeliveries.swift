@@ -17,6 +17,12 @@ struct HeldDeliveries: Sendable {
 
     var isEmpty: Bool { held.isEmpty }
 
+    /// The lanes of which something is in hand.
+    var lanes: [Int64] { counts.keys.sorted() }
+
+    /// Whether something of a lane is in hand.
+    func holds(_ lane: Int64) -> Bool { counts[lane] != nil }
+
     /// Notes a delivery that is handed out.
     ///
     /// - Returns: Its number. A row that comes a second time, because its lease ran out, is known by its new number only.

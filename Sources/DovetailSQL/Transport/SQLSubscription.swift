@@ -76,16 +76,17 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
     /// Takes what is there, without waiting.
     func claim(atMost limit: Int) async throws -> Claim {
         let now = time.monotonic()
-        let isToRenew = state.withLock { state in
-            !state.held.isEmpty && (state.renewedAt.map { now - $0 >= settings.lease / 3 } ?? true)
+        let toRenew = state.withLock { state -> [Int64] in
+            let isDue = state.renewedAt.map { now - $0 >= settings.lease / 3 } ?? true
+            return isDue ? state.held.lanes : []
         }
         let (rows, nextDue) = try await transport.database.withOwnTransaction { tx in
-            if isToRenew { try tx.send(self.renewal(at: tx.clock)) }
+            try self.renew(toRenew, in: tx)
             return try await self.claimRows(atMost: limit, in: tx)
         }
         var claim = Claim(nextDue: nextDue)
         let isClosed = state.withLock { state -> Bool in
-            if isToRenew || state.held.isEmpty { state.renewedAt = now }
+            if !toRenew.isEmpty || state.held.isEmpty { state.renewedAt = now }
             if state.isClosed { return true }
             for row in rows {
                 let number = state.held.add(row.id, lane: row.lane)
@@ -98,11 +99,18 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
         return claim
     }
 
-    private func renewal(at clock: SQLClock) -> SQL {
-        """
-        UPDATE \(raw: tables.busLanes) SET available_at = \(clock.now(plus: settings.lease))
-        WHERE token = \(token)
-        """
+    /// Keeps lanes of which something is in hand.
+    ///
+    /// Not all that have the token: one that was claimed in a transaction whose answer was lost has it too, and nobody has it
+    /// in hand, so that its lease must run out.
+    private func renew(_ lanes: [Int64], in tx: SQLTransaction<Pool.Connection>) throws {
+        for chunk in SQLChunks(0..<lanes.count) {
+            try tx.send(
+                """
+                UPDATE \(raw: tables.busLanes) SET available_at = \(tx.clock.now(plus: settings.lease))
+                WHERE token = \(token) AND id IN (\(SQL.list(lanes[chunk])))
+                """)
+        }
     }
 
     private struct Row: Sendable {
@@ -167,7 +175,14 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
         atMost limit: Int, now: Int64, in tx: SQLTransaction<Pool.Connection>
     ) async throws -> [Int64] {
         guard !topics.isEmpty else { return [] }
-        let lanes = try await tx.query(lanesQuery(atMost: limit, now: now)).map { try $0.integer(0) }
+        var lanes: [Int64] = []
+        for row in try await tx.query(lanesQuery(atMost: limit, now: now)) {
+            let lane = try row.integer(0)
+            // One with this member's token of which nothing is in hand was claimed in a transaction whose answer was lost.
+            let isOwn = try row.integer(1) == token
+            if isOwn, state.withLock({ $0.held.holds(lane) }) { continue }
+            lanes.append(lane)
+        }
         guard !lanes.isEmpty else { return [] }
         let leaseEnd = now.adding(settings.lease)
         guard transport.database.core.dialect.lock != nil else {
@@ -202,20 +217,20 @@ public final class SQLSubscription<Pool: SQLConnectionPool>: TransportSubscripti
         )
     }
 
-    /// The lanes that have waited longest, of all topics together.
+    /// The lanes that have waited longest, of all topics together, with their tokens.
     func lanesQuery(atMost limit: Int, now: Int64) -> SQL {
         var union: SQL = ""
         for (index, topic) in topics.enumerated() {
             if index > 0 { union += " UNION ALL " }
             union += """
                 SELECT * FROM (
-                    SELECT id, available_at FROM \(raw: tables.busLanes)
+                    SELECT id, token, available_at FROM \(raw: tables.busLanes)
                     WHERE group_name = \(group.rawValue) AND topic = \(topic) AND available_at <= \(now)
-                    AND token <> \(token) ORDER BY available_at, id LIMIT \(limit)
+                    ORDER BY available_at, id LIMIT \(limit)
                 ) AS t\(raw: String(index))
                 """
         }
-        return "SELECT id FROM (\(union)) AS available ORDER BY available_at, id LIMIT \(limit)"
+        return "SELECT id, token FROM (\(union)) AS available ORDER BY available_at, id LIMIT \(limit)"
     }
 
     private func timeUntilAvailable(

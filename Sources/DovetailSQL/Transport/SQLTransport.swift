@@ -88,8 +88,10 @@ public struct SQLTransport<Pool: SQLConnectionPool>: BacklogReportingTransport {
         var inserted: [(id: Int64, lane: String)] = []
         for envelope in envelopes {
             let attributes = envelope.attributes
-            // What has no key waits for no other, so it has a lane to itself.
-            let lane = attributes.partitionKey.map { "k\($0.rawValue)" } ?? "m\(runtime.makeUUID())"
+            // What has no key waits for no other, so it has a lane to itself. Keys that differ only in their zeros, which not
+            // every database keeps, may share one, which keeps the order of both.
+            let lane =
+                attributes.partitionKey.map { "k\(FailureDetail.storable($0.rawValue))" } ?? "m\(runtime.makeUUID())"
             let row = try await tx.query(
                 """
                 INSERT INTO \(raw: tables.busMessages) (topic, lane, published_at, attributes, payload) VALUES (
