@@ -14,13 +14,14 @@
 
             /// Each statement is prepared when it is first run, and its plan is used again.
             ///
-            /// The default.
+            /// The default. A pooler that gives each transaction another connection has to know of prepared statements:
+            /// pgbouncer 1.21 or later with `max_prepared_statements` above 0, which it is by itself from 1.24 on.
             public static let on = PreparedStatements(base: .on)
 
             /// Nothing is kept on the server between two transactions.
             ///
             /// For a pooler that gives each transaction another connection and does not know of prepared statements, such as
-            /// pgbouncer before 1.21 in transaction mode.
+            /// pgbouncer in transaction mode before 1.21, or with `max_prepared_statements = 0`.
             public static let off = PreparedStatements(base: .off)
         }
 

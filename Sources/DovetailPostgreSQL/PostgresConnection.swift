@@ -48,6 +48,8 @@
             } onCancel: {
                 wait.interrupt()
             }
+            // What came when it was open already is not for the next task that uses it.
+            wait.reset()
             return PostgresConnection(handle, thread: thread, wait: wait, socket: socket)
         }
 

@@ -106,15 +106,15 @@
             var failures = 0
             // What is taken back while this runs is not made again.
             var isPrepared = false
-            var published = LogPosition.zero
+            var published = LogProgress()
             while true {
                 try Task.checkCancellation()
                 do {
                     try await database.open()
                     try await logSlot.prepare(acceptingLoss: false, isMaking: !isPrepared)
                     isPrepared = true
-                    try await LogRelayRun(self, runtime: runtime).run(from: published) { end in
-                        (failures, published) = (0, end)
+                    try await LogRelayRun(self, runtime: runtime).run(from: published) { progress in
+                        (failures, published) = (0, progress)
                     }
                 } catch let error as DatabaseError where error.code == .logLost {
                     // It may have been taken back a moment ago, which is another matter.

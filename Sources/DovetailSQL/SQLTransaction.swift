@@ -91,7 +91,8 @@ public final class SQLTransaction<Connection: SQLConnection>: DatabaseTransactio
     ///
     /// The transaction has begun on it, and what was put off has been carried out. What the body changes commits and rolls back with
     /// all the rest; it must neither end the transaction nor keep the connection. Where a failed statement leaves nothing but a
-    /// roll-back, as in PostgreSQL, a body that throws does so too.
+    /// roll-back, as in PostgreSQL, a body that throws does so too, and one that keeps such a failure to itself cannot
+    /// commit.
     ///
     /// ```swift
     /// try await tx.withConnection { connection in try await connection.insert(order) }

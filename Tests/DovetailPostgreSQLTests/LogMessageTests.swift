@@ -34,7 +34,7 @@
         }
 
         @Test("Each message is read with what it says") func reads() throws {
-            #expect(try LogMessage(begin) == .begin(committedAt: 946_684_800_000_008))
+            #expect(try LogMessage(begin) == .begin(commit: LogPosition(number: 7), committedAt: 946_684_800_000_008))
             #expect(try LogMessage(commit) == .commit(end: LogPosition(number: 0x1_0000_00FF)))
             #expect(LogPosition(number: 0x1_0000_00FF).description == "1/FF")
             #expect(

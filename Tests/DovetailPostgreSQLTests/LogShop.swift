@@ -16,6 +16,7 @@
             var calls = 0
             var failingCalls = 0
             var difference = 0
+            var pause: (@Sendable () async throws -> Void)?
             /// Decides by the message and the number of the call.
             var verdict: @Sendable (Envelope<Bytes>, Int) -> TransportError? = { _, _ in nil }
         }
@@ -36,10 +37,14 @@
         /// Gives more results than it should in the next call, or fewer.
         func miscount(by difference: Int) { state.withLock { $0.difference = difference } }
 
+        /// Has each call wait for something before it takes anything.
+        func pause(for pause: (@Sendable () async throws -> Void)?) { state.withLock { $0.pause = pause } }
+
         var capabilities: TransportCapabilities { TransportCapabilities(ordersPerKey: true) }
 
         func publish(_ envelopes: [Envelope<Bytes>]) async throws -> [PublishResult] {
-            try state.withLock { state in
+            if let pause = state.withLock({ $0.pause }) { try await pause() }
+            return try state.withLock { state in
                 state.calls += 1
                 if state.failingCalls > 0 {
                     state.failingCalls -= 1

@@ -193,6 +193,65 @@
             }
         }
 
+        @Test(
+            "A body that keeps a failure on the connection lent to it to itself hears that nothing was stored, and why",
+            arguments: Way.allCases)
+        func failureKeptToOneself(_ way: Way) async throws {
+            try await withOrders(way) { database, orders in
+                let insertion = SQLStatement("INSERT INTO \(orders) (id) VALUES (1)", [])
+                let hasCommitted = Shared(false)
+                for isPublishing in [false, true] {
+                    let error = await #expect(throws: DatabaseError.self) {
+                        try await database.withTransaction { tx in
+                            tx.afterCommit { hasCommitted.change { $0 = true } }
+                            try await tx.withConnection { connection in
+                                _ = try await connection.run(insertion)
+                                _ = try? await connection.run(insertion)
+                                // Fails only because of the one before.
+                                _ = try? await connection.run(SQLStatement("SELECT 1", []))
+                            }
+                            // So does this, which travels with the commit.
+                            if isPublishing { try await Outbox(in: database).publish(message("1"), in: tx) }
+                        }
+                    }
+                    #expect(
+                        error?.code == .constraintViolated && error?.message.contains("Nothing was stored") == true)
+                    #expect(error?.message.contains("orders_pkey") == true)
+                }
+                #expect(!hasCommitted.value)
+                #expect(try await count(orders, in: database) == 0)
+                // What the error says to do.
+                try await database.withTransaction { tx in
+                    try await tx.withConnection { connection in
+                        _ = try await connection.run(insertion)
+                        _ = try await connection.run(SQLStatement("SAVEPOINT mine", []))
+                        _ = try? await connection.run(insertion)
+                        _ = try await connection.run(SQLStatement("ROLLBACK TO mine", []))
+                    }
+                }
+                #expect(try await count(orders, in: database) == 1)
+            }
+        }
+
+        @Test("A transaction that others got in the way of is run again, also when its body keeps that to itself")
+        func conflictKeptToOneself() async throws {
+            try await withDatabase { database in
+                let conflict = "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = 'serialization_failure'; END $$"
+                for isPublishing in [false, true] {
+                    let runs = Shared(0)
+                    try await database.withTransaction { tx in
+                        runs.change { $0 += 1 }
+                        guard runs.value == 1 else { return }
+                        try await tx.withConnection { connection in
+                            _ = try? await connection.run(SQLStatement(conflict, []))
+                        }
+                        if isPublishing { try await Outbox(in: database).publish(message("1"), in: tx) }
+                    }
+                    #expect(runs.value == 2)
+                }
+            }
+        }
+
         @Test("COPY is refused by name, and the database goes on") func copy() async throws {
             try await withOrders { database, orders in
                 let error = await #expect(throws: DatabaseError.self) {
@@ -209,9 +268,12 @@
         )
         func manyStatements() async throws {
             try await withDatabase(.direct, PostgresConfiguration(mostConnections: 1)) { database in
+                let runs = Shared(0)
                 for _ in 0..<2 {
                     try await database.withTransaction { tx in
-                        for number in 0..<400 {
+                        runs.change { $0 += 1 }
+                        // The first has made room by the end, and is prepared anew before the old one is gone.
+                        for number in Array(0..<400) + [0] {
                             let found = try await tx.query(SQL(raw: "SELECT \(number)"))
                             #expect(try found[0].integer(0) == Int64(number))
                         }
@@ -221,6 +283,51 @@
                     try await tx.query("SELECT COUNT(*) FROM pg_prepared_statements")[0].integer(0)
                 }
                 #expect(kept > 100 && kept <= 260)
+                // Another run would have got over a name that is taken.
+                #expect(runs.value == 2)
+            }
+        }
+
+        /// Uses a connection that nobody has used before.
+        private func withNewConnection<Value>(
+            _ body: (PostgresConnection) async throws -> Value
+        ) async throws -> Value {
+            let pool = PostgresConnectionPool(address: Way.direct.address, configuration: PostgresConfiguration())
+            let result: Result<Value, any Error>
+            do {
+                result = .success(try await pool.withConnection(for: .writing) { try await body($0) })
+            } catch {
+                result = .failure(error)
+            }
+            await pool.close()
+            return try result.get()
+        }
+
+        @Test("A prepared statement is named after its text, so that behind a pooler none is taken for another")
+        func namedAfterText() async throws {
+            func names(after texts: [String]) async throws -> [String: String] {
+                try await withNewConnection { connection in
+                    for text in texts { _ = try await connection.run(SQLStatement(text, [])) }
+                    let question = "SELECT statement, name FROM pg_prepared_statements"
+                    let rows = try await connection.run(SQLStatement(question, [])).rows
+                    return Dictionary(try rows.map { (try $0.text(0), try $0.text(1)) }, uniquingKeysWith: { $1 })
+                }
+            }
+            let known = try await names(after: ["SELECT 1", "SELECT 2"])
+            #expect(try await names(after: ["SELECT 2", "SELECT 1"]) == known)
+            #expect(known.count == 3 && Set(known.values).count == 3)
+            // What is longer is cut by the server.
+            #expect(known.values.allSatisfy { $0.utf8.count <= 63 })
+            // Where another program has given the name, the statement can be run again.
+            let taken = try #require(known["SELECT 1"])
+            try await withNewConnection { connection in
+                _ = try await connection.run(SQLStatement("PREPARE \(taken) AS SELECT 1", []))
+                let error = await #expect(throws: DatabaseError.self) {
+                    _ = try await connection.run(SQLStatement("SELECT 1", []))
+                }
+                #expect(error?.code == .serializationFailure)
+                let rows = try await connection.run(SQLStatement("SELECT 1", [])).rows
+                #expect(rows.count == 1)
             }
         }
 

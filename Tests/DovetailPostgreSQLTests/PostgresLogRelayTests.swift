@@ -59,6 +59,27 @@
             }
         }
 
+        @Test("In the middle of a large transaction a call that outlives the connection counts")
+        func callOutlivesConnection() async throws {
+            let settings = PostgresLogRelaySettings(batchSize: 10, retry: .constant(.milliseconds(5), attempts: 3))
+            try await withLog(LogShop.Options(settings: settings)) { shop in
+                let (ids, sink, slot) = ((0..<15).map(String.init), shop.sink, shop.relay.slot)
+                // The first takes nothing until the relay has given its connection up.
+                sink.pause {
+                    guard sink.calls == 0 else { return }
+                    try await untilTrue {
+                        try await shop.ask("SELECT 1 FROM pg_replication_slots WHERE slot_name = \(slot) AND active")
+                            .isEmpty
+                    }
+                }
+                defer { sink.pause(for: nil) }
+                try await shop.publish(ids)
+                try await shop.publish(["behind"])
+                try await shop.run { sink.ids.contains("behind") }
+                #expect(sink.ids == ids + ["behind"])
+            }
+        }
+
         @Test(
             "A relay that ends before it has confirmed is followed by one that publishes the same again, and none is lost"
         )

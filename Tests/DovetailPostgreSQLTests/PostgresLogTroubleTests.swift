@@ -64,6 +64,33 @@
             proxy.stop()
         }
 
+        @Test(
+            "A silent server is noticed however short each look is, and one that was not listened to is not silent"
+        )
+        func silenceBetweenLooks() async throws {
+            let proxy = try LoopbackProxy()
+            try proxy.start()
+            try await withLog { shop in
+                let source = LogSource(
+                    slot: shop.relay.slot, mark: shop.relay.mark, table: nil, published: LogProgress())
+                let connection = try await LogConnection.open(
+                    PostgresAddress(proxy.address), PostgresConfiguration(responseTimeout: .seconds(2)), source: source)
+                // It has answered when somebody listens again, also if only for a moment that is over at once.
+                for limit in [Duration.milliseconds(100), .zero] {
+                    try await connection.reply()
+                    try await SystemTime().sleep(for: .milliseconds(2200))
+                    _ = try await connection.read(atMost: 1, within: limit)
+                }
+                proxy.swallow(true)
+                let error = await #expect(throws: DatabaseError.self) {
+                    for _ in 0..<100 { _ = try await connection.read(atMost: 1, within: .milliseconds(100)) }
+                }
+                #expect(error?.message.contains("silent") == true)
+                await connection.close()
+            }
+            proxy.stop()
+        }
+
         // MARK: The server ends
 
         @Test(
@@ -197,6 +224,58 @@
                 }
                 await standby.clean()
                 try result.get()
+            }
+        }
+
+        @Test("What was published on one timeline hides nothing of what is written on another")
+        func otherTimeline() async throws {
+            try await withLog { shop in
+                try await shop.publish(["1"])
+                // As after a failover to a standby that was far behind.
+                let place = LogPosition(number: 1 << 60)
+                let ahead = LogProgress(timeline: 0, end: place, part: LogProgress.Part(commit: place, count: 1))
+                let run = LogRelayRun(shop.relay, runtime: .current)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await run.run(from: ahead) { _ in } }
+                    group.addTask { try await untilTrue { !shop.sink.ids.isEmpty } }
+                    try await group.next()
+                    group.cancelAll()
+                    while let ended = await group.nextResult() {
+                        if case .failure(let error) = ended, !(error is CancellationError) { throw error }
+                    }
+                }
+                #expect(shop.sink.ids == ["1"])
+            }
+        }
+
+        @Test("The end of an earlier transaction makes no relay forget what it has published of a later one")
+        func partBehindTheEnd() async throws {
+            try await withLog { shop in
+                let (slot, reached) = (shop.relay.slot, Shared<LogProgress?>(nil))
+                let source = LogSource(slot: slot, mark: shop.relay.mark, table: nil, published: LogProgress())
+                let connection = try await LogConnection.open(
+                    PostgresAddress(Way.direct.address), PostgresConfiguration(), source: source)
+                // A transaction that ends behind all others.
+                let part = LogProgress.Part(commit: LogPosition(number: 1 << 60), count: 1)
+                let ahead = LogProgress(timeline: connection.start.timeline, part: part)
+                await connection.close()
+                try await untilTrue {
+                    try await shop.ask("SELECT 1 FROM pg_replication_slots WHERE slot_name = \(slot) AND active")
+                        .isEmpty
+                }
+                try await shop.publish(["1"])
+                let run = LogRelayRun(shop.relay, runtime: .current)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await run.run(from: ahead) { progress in reached.change { $0 = progress } } }
+                    group.addTask { try await untilTrue { reached.value != nil } }
+                    try await group.next()
+                    group.cancelAll()
+                    while let ended = await group.nextResult() {
+                        if case .failure(let error) = ended, !(error is CancellationError) { throw error }
+                    }
+                }
+                #expect((reached.value?.end ?? .zero) > .zero)
+                #expect(reached.value?.part == part)
             }
         }
 

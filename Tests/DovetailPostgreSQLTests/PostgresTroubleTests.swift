@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #if PostgreSQL
+    import Dispatch
     import Dovetail
+    import DovetailSQL
     import DovetailTesting
     import Synchronization
     import TestSupport
@@ -141,6 +143,43 @@
             }
         }
 
+        @Test(
+            "A commit without an answer is named as one whose outcome is not known, also together with what it commits",
+            arguments: [false, true])
+        func lostAnswer(isSilent: Bool) async throws {
+            try await withTables { prefix in
+                let proxy = try LoopbackProxy()
+                try proxy.start()
+                let database = PostgresDatabase(
+                    proxy.address,
+                    configuration: PostgresConfiguration(
+                        mostConnections: 1, responseTimeout: isSilent ? .seconds(3) : .seconds(60),
+                        cancelTimeout: .milliseconds(200)),
+                    settings: SQLSettings(prefix: prefix))
+                let outbox = Outbox(in: database)
+                try await database.withTransaction { tx in try await outbox.publish(message("1"), in: tx) }
+                // All is prepared, so only the answer has the word.
+                proxy.hold(before: Array("COMMIT".utf8))
+                let error = try await withThrowingTaskGroup(of: DatabaseError?.self) { group in
+                    group.addTask {
+                        await #expect(throws: DatabaseError.self) {
+                            try await database.withTransaction { tx in try await outbox.publish(message("2"), in: tx) }
+                        }
+                    }
+                    try await untilTrue { proxy.isHolding }
+                    if !isSilent { proxy.cut() }
+                    return try await group.next() ?? nil
+                }
+                proxy.letGo()
+                #expect(error?.code == .unavailable)
+                #expect(error?.message.contains("Whether the transaction has committed is not known") == true)
+                // This one has.
+                #expect(try await outbox.statistics().unsent == 2)
+                await database.close()
+                proxy.stop()
+            }
+        }
+
         // MARK: Giving up
 
         private func sleepers(_ mark: String, in database: PostgresDatabase) async throws -> Int64 {
@@ -201,6 +240,30 @@
                 let found = try await database.withReadTransaction { tx in try await rows.get("b", in: tx) }
                 #expect(found == 2)
             }
+        }
+
+        @Test("A cancellation that comes when a connection has just been opened reaches no statement of another task")
+        func cancelledAsItOpens() async throws {
+            let address = try PostgresAddress(Way.direct.address)
+            // Cancelled too early it is not opened at all, so this is tried until it is late enough.
+            for pause in [100, 400, 1600, 6400] {
+                let (caller, gate) = (ConnectionThread("caller"), DispatchSemaphore(value: 0))
+                @Sendable func block() { gate.wait() }
+                let opening = Task(executorPreference: caller) {
+                    // In the queue before what comes once the connection is open.
+                    _ = Task(executorPreference: caller) { block() }
+                    return try await PostgresConnection.open(address, PostgresConfiguration())
+                }
+                try await SystemTime().sleep(for: .milliseconds(pause))
+                opening.cancel()
+                gate.signal()
+                guard case .success(let connection) = await opening.result else { continue }
+                let rows = try await connection.run(SQLStatement("SELECT pg_sleep(0.5)", [])).rows
+                #expect(rows.count == 1)
+                await connection.close()
+                return
+            }
+            Issue.record("It was not open in time.")
         }
 
         /// Asks a server without making tables, which takes its time on a busy machine.

@@ -9,6 +9,8 @@
         private let thread: ConnectionThread
         private let handle: Confined
         private let wait: SocketWait
+        /// What was published before, as far as it counts on this server.
+        let start: LogProgress
 
         /// What may be used on the connection's thread only.
         private final class Confined: @unchecked Sendable {
@@ -21,8 +23,9 @@
             }
         }
 
-        private init(_ handle: Confined, thread: ConnectionThread, wait: SocketWait) {
+        private init(_ handle: Confined, start: LogProgress, thread: ConnectionThread, wait: SocketWait) {
             self.handle = handle
+            self.start = start
             self.thread = thread
             self.wait = wait
         }
@@ -32,14 +35,15 @@
         ) async throws -> LogConnection {
             let thread = ConnectionThread("dovetail.postgresql.log")
             guard let wait = SocketWait() else { throw PostgresFailure.noMoreFiles }
-            let handle = try await withTaskCancellationHandler {
+            let (handle, start) = try await withTaskCancellationHandler {
                 try await thread.run {
-                    Confined(try LogHandle(address, configuration, wait: wait, source: source))
+                    let handle = try LogHandle(address, configuration, wait: wait, source: source)
+                    return (Confined(handle), handle.start)
                 }
             } onCancel: {
                 wait.interrupt()
             }
-            return LogConnection(handle, thread: thread, wait: wait)
+            return LogConnection(handle, start: start, thread: thread, wait: wait)
         }
 
         /// Reads messages; none if none comes within a time, or the task is cancelled.

@@ -24,6 +24,30 @@
         var entries: [Entry] = []
         /// How far the log can be let go once all entries are published; `nil` if a transaction has only begun.
         var end: LogPosition?
+        /// Up to where the entries go if a transaction has only begun.
+        var part = LogProgress.Part()
+    }
+
+    /// How far a log was published.
+    struct LogProgress: Sendable {
+        /// A part of a transaction, and all transactions before it.
+        struct Part: Sendable, Comparable {
+            /// Where the transaction's commit stands.
+            var commit = LogPosition.zero
+            /// How many of its entries.
+            var count = 0
+
+            static func < (left: Self, right: Self) -> Bool {
+                (left.commit, left.count) < (right.commit, right.count)
+            }
+        }
+
+        /// The timeline that the places are of: after a failover something else may stand there.
+        var timeline: Int64 = 0
+        /// Behind the last transaction that was published with all before it.
+        var end = LogPosition.zero
+        /// What was published of those behind that.
+        var part = Part()
     }
 
     /// What is read from a log.
@@ -33,7 +57,7 @@
         let mark: String
         let table: LogTable?
         /// What was published by this relay already, whatever the server has heard of it.
-        let start: LogPosition
+        let published: LogProgress
     }
 
     /// A connection that reads what was committed from a replication slot; used on one thread.
@@ -43,8 +67,12 @@
         private let wait: SocketWait
         private let source: LogSource
         private let patience: Duration
-        private var confirmed: LogPosition
+        /// What was published before, as far as it counts on this server.
+        private(set) var start = LogProgress()
+        private var confirmed = LogPosition.zero
         private var transaction: Int64?
+        /// What was read of the transaction.
+        private var part = LogProgress.Part()
         /// The columns of the table of events, by the number under which its rows come.
         private var columns: [UInt32: [LogMessage.Column]] = [:]
         private var lastReply = SystemTime().monotonic()
@@ -60,7 +88,6 @@
             self.address = address
             self.wait = wait
             self.source = source
-            confirmed = source.start
             patience = configuration.responseTimeout
             let connection = try PostgresOpening.open(
                 address, within: configuration.connectTimeout, wait: wait, options: [("replication", "database")])
@@ -71,21 +98,29 @@
                 SELECT set_config('DateStyle', 'ISO', false), set_config('TimeZone', 'UTC', false),
                     set_config('bytea_output', 'hex', false)
                 """, expecting: PGRES_TUPLES_OK)
+            guard let timeline = Int64(try run("IDENTIFY_SYSTEM", expecting: PGRES_TUPLES_OK, column: 1)) else {
+                throw lost("it does not say which timeline it is on")
+            }
+            start = source.published.timeline == timeline ? source.published : LogProgress(timeline: timeline)
+            confirmed = start.end
             // The name is made of letters, digits and underscores, and that of the publication as well.
             try run(
                 """
-                START_REPLICATION SLOT "\(source.slot)" LOGICAL \(source.start) \
+                START_REPLICATION SLOT "\(source.slot)" LOGICAL \(start.end) \
                 (proto_version '1', publication_names '\(source.slot)', messages 'true')
                 """, expecting: PGRES_COPY_BOTH)
         }
 
-        private func run(_ command: String, expecting status: ExecStatusType) throws {
+        /// - Returns: What the first row has in a column; empty if there is none.
+        @discardableResult
+        private func run(_ command: String, expecting status: ExecStatusType, column: Int32 = 0) throws -> String {
             let deadline = SystemTime().monotonic() + patience
             guard PQsendQuery(connection, command) == 1, let result = try answer(until: deadline) else { throw lost() }
             defer { PQclear(result) }
             guard PQresultStatus(result) == status else { throw failure(of: result) }
             // The end of an answer is an answer without a result; a stream has none.
             if status != PGRES_COPY_BOTH { while let rest = try answer(until: deadline) { PQclear(rest) } }
+            return PQgetvalue(result, 0, column).map { String(cString: $0) } ?? ""
         }
 
         deinit {
@@ -102,8 +137,6 @@
         /// Reads messages until there are so many, or no more have come yet, or a moment has come with none.
         func read(atMost most: Int, until deadline: MonotonicInstant) throws -> LogBatch {
             var batch = LogBatch()
-            // Whatever was asked for before was not listened for meanwhile.
-            askedAt = nil
             while batch.entries.count < most {
                 guard let connection else { throw lost() }
                 var buffer: UnsafeMutablePointer<CChar>?
@@ -125,18 +158,28 @@
 
         private func hasCome(until deadline: MonotonicInstant) throws -> Bool {
             guard let connection else { throw lost() }
-            let now = SystemTime().monotonic()
-            if let askedAt, now - askedAt >= patience { throw lost("it fell silent") }
-            if now - lastReply >= replyInterval { try reply() }
+            if SystemTime().monotonic() - lastReply >= replyInterval { try reply() }
             let next = min(deadline, lastReply + replyInterval)
             let unsent = PQflush(connection)
             guard unsent >= 0 else { throw lost() }
             switch wait.wait(for: PQsocket(connection), isWriting: unsent == 1, until: next) {
             case .ready:
                 guard PQconsumeInput(connection) == 1 else { throw lost() }
+                // A piece of a message is a sign of life as well.
+                if unsent == 0 { askedAt = nil }
                 return true
             case .interrupted: return false
-            case .timedOut: return SystemTime().monotonic() < deadline
+            case .timedOut:
+                let now = SystemTime().monotonic()
+                if let askedAt, now - askedAt >= patience {
+                    // Only where nothing is there: what was answered while nobody listened has come all the same, and no
+                    // look was taken if the time was over before.
+                    guard SocketWait.hasInput(PQsocket(connection)) else { throw lost("it fell silent") }
+                    guard PQconsumeInput(connection) == 1 else { throw lost() }
+                    self.askedAt = nil
+                    return true
+                }
+                return now < deadline
             }
         }
 
@@ -149,7 +192,9 @@
                     if wantsReply { try reply() }
                 case .data(let data, let place):
                     switch try LogMessage(data) {
-                    case .begin(let time): transaction = time
+                    case .begin(let commit, let time):
+                        transaction = time
+                        part = LogProgress.Part(commit: commit)
                     case .commit(let end):
                         transaction = nil
                         batch.end = end
@@ -174,6 +219,12 @@
         }
 
         private func add(_ content: LogBatch.Content, at position: LogPosition, to batch: inout LogBatch) {
+            if transaction != nil {
+                part.count += 1
+                // It comes again because the rest of its transaction has not been published.
+                guard part > start.part else { return }
+                batch.part = part
+            }
             batch.entries.append(
                 LogBatch.Entry(content: content, position: position, committedAt: transaction ?? 0))
             batch.end = nil

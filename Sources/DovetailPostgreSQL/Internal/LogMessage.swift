@@ -61,8 +61,8 @@
         /// A value of a row, as text; `nil` if there is none or it was not sent.
         typealias Row = [Bytes?]
 
-        /// When the transaction has committed, in microseconds since 1970.
-        case begin(committedAt: Int64)
+        /// Where its commit stands in the log, which orders transactions, and when it was, in microseconds since 1970.
+        case begin(commit: LogPosition, committedAt: Int64)
         /// Where the log goes on behind the transaction.
         case commit(end: LogPosition)
         case message(prefix: String, content: Bytes, position: LogPosition)
@@ -76,10 +76,10 @@
             let kind = try reader.byte()
             switch kind {
             case UInt8(ascii: "B"):
-                _ = try reader.uint64()
+                let commit = LogPosition(number: try reader.uint64())
                 let time = Int64(bitPattern: try reader.uint64())
                 _ = try reader.uint32()
-                self = .begin(committedAt: time &+ LogTime.epoch)
+                self = .begin(commit: commit, committedAt: time &+ LogTime.epoch)
             case UInt8(ascii: "C"):
                 _ = try reader.byte()
                 _ = try reader.uint64()

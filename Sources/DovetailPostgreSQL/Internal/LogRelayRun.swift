@@ -25,28 +25,30 @@
         }
 
         /// - Parameters:
-        ///   - start: How far everything was published before.
-        ///   - onProgress: Told how far everything is published now, before the server is.
+        ///   - start: How far the log was published before.
+        ///   - onProgress: Told how far it is published now, before the server is.
         /// - Throws: `DatabaseError` once the connection is lost; `CancellationError`.
-        func run(from start: LogPosition, _ onProgress: (LogPosition) -> Void) async throws {
+        func run(from start: LogProgress, _ onProgress: (LogProgress) -> Void) async throws {
             let source = LogSource(
-                slot: relay.slot, mark: relay.mark, table: try await relay.logSlot.resolvedTable(), start: start)
+                slot: relay.slot, mark: relay.mark, table: try await relay.logSlot.resolvedTable(), published: start)
             let connection = try await LogConnection.open(
                 try relay.server, relay.database.pool.configuration, source: source)
             do {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await gauge() }
                     defer { group.cancelAll() }
+                    var progress = connection.start
                     while true {
                         try Task.checkCancellation()
                         let batch = try await connection.read(atMost: relay.settings.batchSize, within: .seconds(5))
                         guard !batch.entries.isEmpty || batch.end != nil else { continue }
                         let published = try await publish(batch.entries, staying: connection)
                         // Only now: until here, whoever comes after a crash reads all of it again.
-                        if let end = batch.end {
-                            onProgress(end)
-                            try await connection.confirm(end)
-                        }
+                        progress.part = max(progress.part, batch.part)
+                        // The part stays: it may be one of a transaction that comes later.
+                        if let end = batch.end { progress.end = end }
+                        onProgress(progress)
+                        if let end = batch.end { try await connection.confirm(end) }
                         for event in published { runtime.instrument?.record(event) }
                     }
                 }

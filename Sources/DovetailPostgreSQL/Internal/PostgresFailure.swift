@@ -18,11 +18,8 @@
         /// The rule that a row breaks, if it is one.
         let constraint: String?
 
-        init(state: String, message: String, constraint: String? = nil) {
-            self.state = state
-            self.message = message
-            self.constraint = constraint
-        }
+        /// Whether the connection is at its end with it.
+        let endsConnection: Bool
 
         var description: String { state.isEmpty ? message : "PostgreSQL error \(state): \(message)" }
 
@@ -35,6 +32,8 @@
             message = address.redact(
                 field("M") ?? Self.trimmed(PQresultErrorMessage(result).map { String(cString: $0) } ?? "unknown"))
             constraint = field("n")
+            // In whatever language its words are.
+            endsConnection = field("V") != "ERROR"
         }
 
         /// Reads what was said last on a connection.
@@ -42,6 +41,7 @@
             state = ""
             message = address.redact(Self.trimmed(PQerrorMessage(connection).map { String(cString: $0) } ?? "unknown"))
             constraint = nil
+            endsConnection = true
         }
 
         static var noMoreFiles: DatabaseError {
@@ -57,9 +57,9 @@
             return text
         }
 
-        /// Whether a prepared statement no longer fits, and has to be prepared anew.
+        /// Whether a prepared statement no longer fits, or its name is taken, and it has to be prepared anew.
         var endsStatement: Bool {
-            state == "26000" || (state == "0A000" && message.contains("cached plan"))
+            ["26000", "42P05"].contains(state) || (state == "0A000" && message.contains("cached plan"))
         }
 
         /// The error it makes.
@@ -77,7 +77,12 @@
         /// What it means and what to do about it.
         private func meaning(at place: String, isReading: Bool) -> (code: DatabaseError.Code, advice: String) {
             if endsStatement {
-                return (.serializationFailure, "The tables were changed meanwhile. Run the transaction again.")
+                return (
+                    .serializationFailure,
+                    "A prepared statement does not fit: the tables were changed meanwhile, or a pooler knows nothing "
+                        + "of such statements. Run the transaction again; behind such a pooler set "
+                        + "'preparedStatements' to '.off'."
+                )
             }
             switch state {
             case "40001":

@@ -34,11 +34,16 @@
         private let configuration: PostgresConfiguration
         private let wait: SocketWait
         private var statements = StatementCache<Prepared>()
-        private var lastNumber: UInt64 = 0
+        /// How many statements were taken out: one that is prepared anew needs a name that is not taken yet.
+        private var renewals = 0
         /// Prepared statements that are to be ended once no transaction is open.
         private var ended: [String] = []
         private var parameters = PostgresParameters()
         private var isReading = false
+        /// Whether COMMIT was sent and nothing that was answered rules out that it was carried out.
+        private var mayHaveCommitted = false
+        /// Why the last statement has failed that was to blame itself.
+        private var lastFailure: (any Error)?
         /// Whether the server was asked to cancel what it does now.
         private var isCancelled = false
         private var cancellation: PostgresCancellation?
@@ -50,7 +55,7 @@
             let connection = try PostgresOpening.open(address, within: configuration.connectTimeout, wait: wait)
             guard PQenterPipelineMode(connection) == 1 else {
                 defer { PQfinish(connection) }
-                throw lost(connection, in: nil)
+                throw lost(connection)
             }
             self.connection = connection
         }
@@ -77,6 +82,7 @@
             var sent: [Sent] = []
             var results: [Result<SQLResult, any Error>] = []
             isCancelled = false
+            defer { mayHaveCommitted = false }
             do {
                 var obstacle: (any Error)?
                 for statement in statements {
@@ -88,7 +94,7 @@
                     }
                     sent.append(try send(statement.text, on: connection))
                 }
-                guard PQpipelineSync(connection) == 1 else { throw lost(connection, in: statements.first?.text) }
+                guard PQpipelineSync(connection) == 1 else { throw lost(connection) }
                 let deadline = SystemTime().monotonic() + configuration.responseTimeout
                 for (index, statement) in sent.enumerated() {
                     let result = try receive(statement, on: connection, until: deadline)
@@ -112,33 +118,37 @@
 
         private func send(_ text: String, on connection: OpaquePointer) throws -> Sent {
             if text.hasPrefix("BEGIN") { isReading = text.hasSuffix("READ ONLY") }
+            if text == "COMMIT" { mayHaveCommitted = true }
             guard configuration.preparedStatements == .on else {
                 let isSent = parameters.withPointers { count, values, lengths, formats in
                     PQsendQueryParams(connection, text, count, nil, values, lengths, formats, 0) == 1
                 }
-                guard isSent else { throw lost(connection, in: text) }
+                guard isSent else { throw lost(connection) }
                 return Sent(text: text, prepared: nil, isPreparing: false)
             }
             let known = statements.find(text)
-            let prepared = known ?? Prepared(name: nextName())
+            let prepared = known ?? Prepared(name: name(for: text))
             if known == nil {
                 guard PQsendPrepare(connection, prepared.name, text, 0, nil) == 1 else {
-                    throw lost(connection, in: text)
+                    throw lost(connection)
                 }
                 // From here on the same text is prepared, if it comes again in the same call; taken out again should that fail.
-                ended += statements.insert(prepared, for: text).map(\.name)
+                let gone = statements.insert(prepared, for: text)
+                renewals += gone.count
+                ended += gone.map(\.name)
             }
             let isSent = parameters.withPointers { count, values, lengths, formats in
                 PQsendQueryPrepared(
                     connection, prepared.name, count, values, lengths, formats, prepared.isReadAsBytes ? 1 : 0) == 1
             }
-            guard isSent else { throw lost(connection, in: text) }
+            guard isSent else { throw lost(connection) }
             return Sent(text: text, prepared: prepared, isPreparing: known == nil)
         }
 
-        private func nextName() -> String {
-            lastNumber += 1
-            return "dovetail_\(lastNumber)"
+        /// Made from the text: where a pooler gives the connection to several programs, they mean the same by a name.
+        private func name(for text: String) -> String {
+            let digest = SHA256.hash(Array(text.utf8)).hex.prefix(32)
+            return "dovetail_\(digest)_\(renewals)"
         }
 
         // MARK: Results
@@ -157,6 +167,8 @@
             let result = try answer(on: connection, until: deadline, in: sent.text)
             defer { PQclear(result) }
             switch PQresultStatus(result) {
+            case PGRES_COMMAND_OK where sent.text == "COMMIT" && tag(of: result) != "COMMIT":
+                return .failure(rolledBack())
             case PGRES_COMMAND_OK: return .success(SQLResult(rows: [], changes: changes(of: result)))
             case PGRES_TUPLES_OK: return .success(SQLResult(rows: rows(of: result, sent), changes: changes(of: result)))
             case PGRES_EMPTY_QUERY:
@@ -181,9 +193,13 @@
             return PostgresRows.read(result, columns, prepared.kinds)
         }
 
+        /// What the server says that it has done.
+        private func tag(of result: OpaquePointer) -> String {
+            PQcmdStatus(result).map { String(cString: $0) } ?? ""
+        }
+
         private func changes(of result: OpaquePointer) -> Int {
-            guard let status = PQcmdStatus(result) else { return 0 }
-            let words = String(cString: status).split(separator: " ")
+            let words = tag(of: result).split(separator: " ")
             guard let verb = words.first, ["INSERT", "UPDATE", "DELETE", "MERGE"].contains(verb) else { return 0 }
             return words.last.flatMap { Int($0) } ?? 0
         }
@@ -193,12 +209,12 @@
             on connection: OpaquePointer, until deadline: MonotonicInstant, in text: String
         ) throws -> OpaquePointer {
             guard let result = try next(on: connection, until: deadline, in: text) else {
-                throw lost(connection, in: text)
+                throw lost(connection)
             }
             let status = PQresultStatus(result)
             guard PQstatus(connection) != CONNECTION_BAD else {
                 PQclear(result)
-                throw lost(connection, in: text)
+                throw lost(connection)
             }
             if status != PGRES_COPY_IN, status != PGRES_COPY_OUT, status != PGRES_COPY_BOTH {
                 while let more = try next(on: connection, until: deadline, in: text) { PQclear(more) }
@@ -219,7 +235,7 @@
                 defer { PQclear(result) }
                 if PQresultStatus(result) == PGRES_PIPELINE_SYNC { return }
             }
-            throw lost(connection, in: nil)
+            throw lost(connection)
         }
 
         private func next(
@@ -228,9 +244,9 @@
             var deadline = deadline
             while PQisBusy(connection) == 1 {
                 let unsent = PQflush(connection)
-                guard unsent >= 0 else { throw lost(connection, in: text) }
+                guard unsent >= 0 else { throw lost(connection) }
                 switch wait.wait(for: PQsocket(connection), isWriting: unsent == 1, until: deadline) {
-                case .ready: guard PQconsumeInput(connection) == 1 else { throw lost(connection, in: text) }
+                case .ready: guard PQconsumeInput(connection) == 1 else { throw lost(connection) }
                 case .interrupted: if wait.isInterrupted { cancel(connection, until: &deadline) }
                 case .timedOut:
                     guard !isCancelled else { throw silent(in: text) }
@@ -260,15 +276,46 @@
         private func error(of result: OpaquePointer, in text: String, forgetting sent: Sent? = nil) -> any Error {
             let failure = PostgresFailure(result, of: address)
             if failure.endsStatement, let sent { forget(sent) }
+            // What stands behind a failure was not run. But a pooler that ends the connection may know no more than this.
+            if !failure.endsConnection { mayHaveCommitted = false }
+            // It says only that another has failed before, which is the one to name.
+            if failure.state == "25P02", lastFailure != nil { return rolledBack() }
+            let reason: any Error
             if failure.state == "57014", isCancelled {
-                return wait.isInterrupted ? CancellationError() : silent(in: text)
+                reason = wait.isInterrupted ? CancellationError() : silent(in: text)
+            } else {
+                reason = failure.error(at: address.shown, in: text, isReading: isReading)
             }
-            return failure.error(at: address.shown, in: text, isReading: isReading)
+            if failure.state != "25P02" { lastFailure = reason }
+            return reason
+        }
+
+        /// Why a transaction is rolled back that was told to go on, or to commit, after a failure.
+        private func rolledBack() -> any Error {
+            mayHaveCommitted = false
+            // Cancelled is cancelled, also with the commit.
+            if let lastFailure, !(lastFailure is DatabaseError) { return lastFailure }
+            let failure = lastFailure as? DatabaseError
+            return DatabaseError(
+                // Of the same kind, so that what can be run again is.
+                failure?.code ?? .unavailable,
+                "Nothing was stored: a statement had failed before, and PostgreSQL rolls such a transaction back. Let "
+                    + "its error out of the body; to go on in spite of it, run SAVEPOINT before the statement, and "
+                    + "ROLLBACK TO when it has failed."
+                    + (failure.map { " What had failed: \($0.message)" } ?? ""),
+                cause: failure?.cause
+            )
         }
 
         private func forget(_ sent: Sent) {
             guard let prepared = sent.prepared, statements.find(sent.text) === prepared else { return }
             _ = statements.remove(sent.text)
+            renewals += 1
+        }
+
+        /// What is to be said of the transaction when no answer comes any more.
+        private var outcome: String {
+            mayHaveCommitted ? " Whether the transaction has committed is not known." : ""
         }
 
         private func silent(in text: String?) -> DatabaseError {
@@ -276,13 +323,12 @@
                 .unavailable,
                 "The server at \(address.shown) gave no answer within \(configuration.responseTimeout), so the statement was "
                     + "given up. Find out what it waits for, or raise 'responseTimeout'."
-                    + (text.map { " (in: \(PostgresFailure.excerpt(of: $0)))" } ?? "")
+                    + (text.map { " (in: \(PostgresFailure.excerpt(of: $0)))" } ?? "") + outcome
             )
         }
 
-        private func lost(_ connection: OpaquePointer, in text: String?) -> DatabaseError {
+        private func lost(_ connection: OpaquePointer) -> DatabaseError {
             let failure = PostgresFailure(on: connection, of: address)
-            let outcome = text == "COMMIT" ? " Whether the transaction has committed is not known." : ""
             return DatabaseError(
                 .unavailable,
                 "The connection to the server at \(address.shown) was lost: \(failure.message).\(outcome)",
@@ -311,7 +357,7 @@
                 }
                 guard PQconsumeInput(connection) == 1, PQstatus(connection) == CONNECTION_OK else {
                     defer { close() }
-                    throw lost(connection, in: nil)
+                    throw lost(connection)
                 }
             }
         }
@@ -341,10 +387,10 @@
             do {
                 for statement in statements {
                     guard PQsendQueryParams(connection, statement.text, 0, nil, nil, nil, nil, 0) == 1 else {
-                        throw lost(connection, in: nil)
+                        throw lost(connection)
                     }
                 }
-                guard PQpipelineSync(connection) == 1 else { throw lost(connection, in: nil) }
+                guard PQpipelineSync(connection) == 1 else { throw lost(connection) }
                 try finish(on: connection, until: SystemTime().monotonic() + configuration.responseTimeout)
                 return true
             } catch {
