@@ -225,8 +225,9 @@
         ///   - group: The group to join.
         /// - Returns: The member's own end. Close it, or what it has in hand waits until its connection is found dead.
         /// - Throws: ``TransportError`` with ``TransportError/Code/unknownTopic`` if there can be no such topic, or none is there,
-        ///   ``TransportError/Code/unavailable`` if RabbitMQ cannot be reached, ``TransportError/Code/refused`` if it does not let
-        ///   us, ``TransportError/Code/closed`` after ``close()``.
+        ///   ``TransportError/Code/unavailable`` if RabbitMQ cannot be reached or ends the connection over it,
+        ///   ``TransportError/Code/refused`` if it does not let us, or there is no channel left for each partition,
+        ///   ``TransportError/Code/closed`` after ``close()``; `CancellationError` if the task is cancelled first.
         public func subscribe(to topics: [Topic], as group: ConsumerGroup) async throws -> RabbitMQSubscription {
             let names = try names(of: topics)
             guard !names.isEmpty else {

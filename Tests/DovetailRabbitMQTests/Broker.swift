@@ -31,11 +31,25 @@
             to address: String? = nil, topics: RabbitMQTransport.Topics = .onDemand(partitions: 3),
             unread: RabbitMQTransport.Unread = .fails, prefetch: Int = 250,
             publishTimeout: Duration = .seconds(30), heartbeat: Duration = .seconds(10),
-            handoverTime: Duration = .seconds(5), runtime: Runtime? = nil
+            handoverTime: Duration = .seconds(5), closeTimeout: Duration = .seconds(10), runtime: Runtime? = nil
         ) throws -> RabbitMQTransport {
             try RabbitMQTransport(
                 address ?? self.address ?? "amqp://127.0.0.1:9", topics: topics, unread: unread, prefetch: prefetch,
-                publishTimeout: publishTimeout, heartbeat: heartbeat, handoverTime: handoverTime, runtime: runtime)
+                publishTimeout: publishTimeout, heartbeat: heartbeat, handoverTime: handoverTime,
+                closeTimeout: closeTimeout, runtime: runtime)
+        }
+    }
+
+    /// The first bytes of what is asked of a broker, as the protocol has them, by which a proxy knows it.
+    enum Request {
+        static func declare(_ queue: String) -> [UInt8] { method(50, 10, queue) }
+        static func bind(_ queue: String) -> [UInt8] { method(50, 20, queue) }
+        static func consume(_ queue: String) -> [UInt8] { method(60, 20, queue) }
+        static func publish(to exchange: String) -> [UInt8] { method(60, 40, exchange) }
+        static func open(channel: UInt8) -> [UInt8] { [1, 0, channel, 0, 0, 0, 5, 0, 20, 0, 10, 0, 0xCE] }
+
+        private static func method(_ kind: UInt8, _ number: UInt8, _ name: String) -> [UInt8] {
+            [0, kind, 0, number, 0, 0, UInt8(name.utf8.count)] + Array(name.utf8)
         }
     }
 
@@ -44,6 +58,24 @@
         func waiting(in queue: String) async throws -> Int {
             try await run("The queue '\(queue)'") { connection, channel throws(AMQPFailure) in
                 try connection.declareQueue(queue, passive: true, on: channel).messages
+            }
+        }
+
+        /// How many consumers a queue has; `nil` if there is no such queue.
+        func consumers(of queue: String) async throws -> Int? {
+            do {
+                return try await run("The queue '\(queue)'") { connection, channel throws(AMQPFailure) in
+                    try connection.declareQueue(queue, passive: true, on: channel).consumers
+                }
+            } catch let error as TransportError where error.code == .unknownTopic {
+                return nil
+            }
+        }
+
+        /// Deletes a queue, as the broker or whoever has access to it may do.
+        func delete(_ queue: String) async throws {
+            try await run("The queue '\(queue)'") { connection, channel throws(AMQPFailure) in
+                try connection.deleteQueue(queue, on: channel)
             }
         }
     }

@@ -59,6 +59,37 @@
             }
         }
 
+        /// Runs a body that is cancelled when its time is over.
+        func within<Result: Sendable>(
+            _ limit: Duration, _ body: @escaping @Sendable () async throws -> Result
+        ) async throws -> Result {
+            let time = time
+            return try await withThrowingTaskGroup(of: Result?.self) { group in
+                group.addTask { try await body() }
+                group.addTask {
+                    try? await time.sleep(for: limit)
+                    return nil
+                }
+                while let result = try await group.next() {
+                    group.cancelAll()
+                    if let result { return result }
+                }
+                throw CancellationError()
+            }
+        }
+
+        /// Waits until something is so.
+        ///
+        /// - Returns: Whether it was within half a minute.
+        func waits(until isSo: () async throws -> Bool) async throws -> Bool {
+            let deadline = time.monotonic() + .seconds(30)
+            while time.monotonic() < deadline {
+                if try await isSo() { return true }
+                try await time.sleep(for: .milliseconds(5))
+            }
+            return false
+        }
+
         func numbers(_ deliveries: [Delivery]) -> [Int] {
             deliveries.compactMap { $0.envelope.flatMap { Int($0.id.rawValue) } }
         }

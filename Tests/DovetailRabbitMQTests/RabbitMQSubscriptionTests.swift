@@ -2,6 +2,7 @@
 
 #if RabbitMQ
     import Dovetail
+    import Foundation
     import Testing
 
     @testable import DovetailRabbitMQ
@@ -51,6 +52,37 @@
             try await heir.settle(again.map { .acknowledge($0.id) })
             try await run.waitForBacklog(0, transport)
             await heir.close()
+            try await run.clean(transport)
+        }
+
+        @Test("What came before a channel was closed is not read as if it came over the next one with its number")
+        func sameChannelAgain() async throws {
+            let transport = try Broker.connect(topics: .onDemand(partitions: 1))
+            try await transport.addGroup(group, to: [topic])
+            try await run.publish(run.messages(0..<10), to: transport)
+            let queue = try RabbitMQNames(topic: topic, partitions: 1).queue(of: group, partition: 0)
+            let tags = try await transport.run("The messages") { connection, _ throws(AMQPFailure) in
+                let channel: UInt16 = 7
+                try connection.open(channel)
+                try connection.consume(queue, prefetch: 10, on: channel)
+                // Until they are here, where nobody reads them.
+                Thread.sleep(forTimeInterval: 0.5)
+                try connection.close(channel)
+                try connection.open(channel)
+                // Not as many at once, by which those that come now are known from those that came before.
+                try connection.consume(queue, prefetch: 3, on: channel)
+                var tags: [UInt64] = []
+                let deadline = SystemTime().monotonic() + .seconds(20)
+                while tags.count < 3, SystemTime().monotonic() < deadline {
+                    while let event = try connection.next() {
+                        if case .delivery(_, let tag, _) = event { tags.append(tag) }
+                    }
+                    Thread.sleep(forTimeInterval: 0.005)
+                }
+                try connection.close(channel)
+                return tags
+            }
+            #expect(tags == [1, 2, 3])
             try await run.clean(transport)
         }
 
@@ -132,6 +164,26 @@
             }
             #expect(try await run.receive(1, from: member).count == 1)
             await member.close()
+            try await run.clean(transport)
+        }
+
+        @Test("Members whose queue that counts them was deleted are counted again, by those that come later too")
+        func deletedCountingQueue() async throws {
+            let log = EventLog()
+            let transport = try Broker.connect(runtime: Runtime(instrument: log))
+            let elsewhere = try Broker.connect()
+            let queue = try RabbitMQNames(topic: topic, partitions: 3).members(of: group)
+            let first = try await transport.subscribe(to: [topic], as: group)
+            let second = try await elsewhere.subscribe(to: [topic], as: group)
+            #expect(try await transport.consumers(of: queue) == 2)
+            try await transport.delete(queue)
+            let areThere = try await run.waits { try await transport.consumers(of: queue) == 2 }
+            #expect(areThere)
+            #expect(log.all(RabbitMQTroubled.self).map(\.code) == ["cancelled"])
+            let third = try await transport.subscribe(to: [topic], as: group)
+            #expect(try await transport.consumers(of: queue) == 3)
+            for member in [first, second, third] { await member.close() }
+            await elsewhere.close()
             try await run.clean(transport)
         }
 

@@ -76,6 +76,49 @@
             try await run.clean(transport)
         }
 
+        @Test("Members are counted by a queue that every broker takes, and that goes with the last of them")
+        func members() async throws {
+            let transport = try Broker.connect()
+            let member = try await transport.subscribe(to: [topic], as: run.group)
+            let name = "\(run.group):\(topic):presence"
+            let queue = try await look(at: "queues", name)
+            #expect(queue["durable"] as? Bool == true)
+            #expect(queue["auto_delete"] as? Bool == true)
+            let arguments = try #require(queue["arguments"] as? [String: any Sendable])
+            #expect(arguments["x-queue-type"] as? String == "classic")
+            // After a restart of the broker it may be there without any member.
+            #expect(arguments["x-expires"] as? Int == 60_000)
+            #expect(try await transport.consumers(of: name) == 1)
+            await member.close()
+            let isGone = try await run.waits { try await transport.consumers(of: name) == nil }
+            #expect(isGone)
+            try await run.clean(transport)
+        }
+
+        @Test("While the first group of a topic is made, no message is stored where the next of its key would pass it")
+        func firstGroup() async throws {
+            let key = try #require(
+                (0..<100).map { PartitionKey("\($0)") }.first { PartitionHash.partition(of: $0, count: 3) == 2 })
+            let proxy = try Broker.proxy()
+            try proxy.start()
+            proxy.hold(before: Request.bind("\(run.group):\(topic):2"))
+            let transport = try Broker.connect(to: Broker.address(by: proxy))
+            async let joining = transport.subscribe(to: [topic], as: run.group)
+            let isHolding = try await run.waits { proxy.isHolding }
+            try #require(isHolding)
+            let publisher = try Broker.connect()
+            let early = try await publisher.publish(run.messages(0..<1, key: { _ in key }))[0]
+            #expect(early.error?.code == .unroutable)
+            proxy.letGo()
+            let member = try await joining
+            try await run.publish(run.messages(0..<2, key: { _ in key }), to: publisher)
+            #expect(run.numbers(try await run.receive(2, from: member)) == [0, 1])
+            await member.close()
+            await transport.close()
+            try await run.clean(publisher)
+            proxy.stop()
+        }
+
         @Test("What was deleted while the broker could not be reached is made anew, for those who read and who publish")
         func recovery() async throws {
             let proxy = try Broker.proxy()

@@ -18,6 +18,8 @@ public final class LoopbackProxy: Sendable {
         var delay: Duration = .zero
         var awaited: [UInt8]?
         var isHolding = false
+        var fatal: [UInt8]?
+        var replacement: AddressReplacement?
     }
 
     /// One time in which the proxy is there.
@@ -106,7 +108,7 @@ public final class LoopbackProxy: Sendable {
             state.accepted += 1
             state.links[ObjectIdentifier(link)] = link
         }
-        var replacement: AddressReplacement?
+        var replacement = state.withLock { $0.replacement }
         if replacesAddress { replacement = AddressReplacement(of: target, by: port) }
         link.run(
             replacing: replacement,
@@ -116,6 +118,10 @@ public final class LoopbackProxy: Sendable {
 
     /// What becomes of bytes that came.
     private func pass(_ bytes: [UInt8], over link: ProxyLink) -> ProxyLink.Passage {
+        if let fatal = state.withLock({ $0.fatal }), bytes.contains(fatal) {
+            link.cut()
+            return .ended
+        }
         let isAwaited = state.withLock { state in
             guard let awaited = state.awaited, bytes.contains(awaited) else { return false }
             (state.awaited, state.isHolding) = (nil, true)
@@ -179,6 +185,22 @@ public final class LoopbackProxy: Sendable {
     /// Lets what waits pass.
     public func letGo() {
         state.withLock { $0.isHolding = false }
+    }
+
+    /// Cuts each connection on which bytes come in one piece that contain some, before they pass.
+    ///
+    /// - Parameter bytes: What to wait for; `nil` to let all pass again.
+    public func cut(before bytes: [UInt8]?) {
+        state.withLock { $0.fatal = bytes }
+    }
+
+    /// Replaces some bytes in what the server sends, on connections that are made afterwards.
+    ///
+    /// - Parameters:
+    ///   - bytes: What to replace.
+    ///   - others: What to put in its place.
+    public func replace(_ bytes: [UInt8], by others: [UInt8]) {
+        state.withLock { $0.replacement = AddressReplacement(of: bytes, by: others) }
     }
 
     private var links: [ProxyLink] { state.withLock { Array($0.links.values) } }

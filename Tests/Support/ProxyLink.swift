@@ -81,13 +81,18 @@ final class ProxyLink: Sendable {
     }
 }
 
-/// Replaces the address 127.0.0.1 with one port by the same with another, as Kafka writes addresses: the text of the host, then
-/// the port in four bytes.
+/// Replaces some bytes by others in what comes, such as the address 127.0.0.1 with one port by the same with another, as
+/// Kafka writes addresses: the text of the host, then the port in four bytes.
 struct AddressReplacement: Sendable {
     private let pattern: [UInt8]
     private let replacement: [UInt8]
     /// The end of what came, if the address may go on behind it.
     private var held: [UInt8] = []
+
+    init(of pattern: [UInt8], by replacement: [UInt8]) {
+        self.pattern = pattern
+        self.replacement = replacement
+    }
 
     init(of target: UInt16, by port: UInt16) {
         pattern = Self.bytes(target)

@@ -10,8 +10,8 @@ public struct RabbitMQTroubled: InstrumentEvent {
     /// A consumer group that it concerns, there may be more; `nil` for the side that publishes.
     public let group: ConsumerGroup?
 
-    /// What kind of trouble: `connect`, `timeout`, `cancelled`, `channel-` and `connection-` with the code of the broker, or `library`
-    /// with that of librabbitmq.
+    /// What kind of trouble: `connect`, `timeout`, `cancelled`, `no-channel`, `channel-` and `connection-` with the code of
+    /// the broker, or `library` with that of librabbitmq.
     public let code: String
 
     /// What went wrong, in the words of the broker or the library.

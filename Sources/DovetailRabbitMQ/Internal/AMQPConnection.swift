@@ -26,6 +26,9 @@
 
         private let state: amqp_connection_state_t
         private var openChannels: Set<UInt16> = []
+        /// The name of the last subscription of each channel.
+        private var subscriptions: [UInt16: String] = [:]
+        private var subscriptionCount = 0
         /// Whether the connection is of no use, so that it cannot be closed in order.
         private var isBroken = true
 
@@ -96,8 +99,18 @@
         /// The socket, to wait for.
         var socket: Int32 { amqp_get_sockfd(state) }
 
+        /// By which another thread can cut the connection; `nil` if the system gives no more files to the process.
+        private(set) lazy var cutter: AMQPCutter? = AMQPCutter(of: socket)
+
         /// The largest frame, in bytes.
         var mostFrameBytes: Int { Int(amqp_get_frame_max(state)) }
+
+        /// The highest number of a channel that the broker and we agreed on.
+        var mostChannels: UInt16 {
+            let most = amqp_get_channel_max(state)
+            // Zero stands for no limit.
+            return most > 0 ? UInt16(clamping: most) : .max
+        }
 
         private static func time(_ duration: Duration) -> timeval {
             let microseconds = max(1, duration.nanoseconds / 1000)
@@ -205,10 +218,12 @@
             _ name: String, arguments: Arguments = [], passive: Bool = false, isLasting: Bool = true,
             on channel: UInt16
         ) throws(AMQPFailure) -> (messages: Int, consumers: Int) {
+            // Always durable: newer brokers take no other queue that connections share. One that does not last goes with
+            // its last consumer.
             let counts = AMQPTable.with(name) { name in
                 AMQPTable.with(arguments) { table in
                     amqp_queue_declare(
-                        state, channel, name, passive ? 1 : 0, isLasting ? 1 : 0, 0, isLasting ? 0 : 1, table
+                        state, channel, name, passive ? 1 : 0, 1, 0, isLasting ? 0 : 1, table
                     ).map { (Int($0.pointee.message_count), Int($0.pointee.consumer_count)) }
                 }
             }
@@ -278,9 +293,16 @@
                 amqp_basic_qos(state, channel, 0, UInt16(clamping: prefetch), 0)
                 try check(channel)
             }
+            // Each has a name of its own, so that what came before a channel was closed is not taken for what comes over the
+            // next one with its number: the library keeps what comes while it waits for the channel to be closed.
+            subscriptionCount += 1
+            let name = "\(subscriptionCount)"
+            subscriptions[channel] = name
             AMQPTable.with(queue) { queue in
-                _ = amqp_basic_consume(
-                    state, channel, queue, amqp_bytes_t(), 0, prefetch == nil ? 1 : 0, 0, amqp_table_t())
+                AMQPTable.with(name) { name in
+                    _ = amqp_basic_consume(
+                        state, channel, queue, name, 0, prefetch == nil ? 1 : 0, 0, amqp_table_t())
+                }
             }
             try check(channel)
         }
@@ -318,7 +340,9 @@
             switch method.id {
             case dovetail_amqp_basic_deliver:
                 let fields = decoded.assumingMemoryBound(to: amqp_basic_deliver_t.self).pointee
-                return .delivery(channel: channel, tag: fields.delivery_tag, try message(on: channel))
+                let isCurrent = isCurrent(fields.consumer_tag, channel)
+                let delivered = try message(on: channel)
+                return isCurrent ? .delivery(channel: channel, tag: fields.delivery_tag, delivered) : nil
             case dovetail_amqp_basic_ack:
                 let fields = decoded.assumingMemoryBound(to: amqp_basic_ack_t.self).pointee
                 return .confirmed(upTo: fields.delivery_tag, isMultiple: fields.multiple != 0, isStored: true)
@@ -329,7 +353,9 @@
                 let exchange = AMQPTable.text(
                     decoded.assumingMemoryBound(to: amqp_basic_return_t.self).pointee.exchange)
                 return .returned(try message(on: channel), exchange: exchange)
-            case dovetail_amqp_basic_cancel: return .cancelled(channel: channel)
+            case dovetail_amqp_basic_cancel:
+                let fields = decoded.assumingMemoryBound(to: amqp_basic_cancel_t.self).pointee
+                return isCurrent(fields.consumer_tag, channel) ? .cancelled(channel: channel) : nil
             case dovetail_amqp_channel_close:
                 let failure = Self.failure(method)
                 note(failure, channel)
@@ -340,6 +366,11 @@
                 throw failure
             default: return nil
             }
+        }
+
+        /// Whether a subscription is the last one of its channel.
+        private func isCurrent(_ subscription: amqp_bytes_t, _ channel: UInt16) -> Bool {
+            subscriptions[channel] == AMQPTable.text(subscription)
         }
 
         /// Reads the message that follows the method just read.

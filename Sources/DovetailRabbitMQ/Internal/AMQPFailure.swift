@@ -13,12 +13,19 @@
             case connectionClosed(code: Int, text: String)
             /// The connection is of no use any more.
             case library(status: Int32)
+            /// As many channels are open as the broker and we agreed on; nothing was sent.
+            case noChannel(most: Int)
         }
 
         let cause: Cause
 
-        /// Whether only the channel is gone.
-        var isOfChannel: Bool { if case .channelClosed = cause { true } else { false } }
+        /// Whether the connection is as good as before, and at most the channel is gone.
+        var isOfChannel: Bool {
+            switch cause {
+            case .channelClosed, .noChannel: true
+            case .connectionClosed, .library: false
+            }
+        }
 
         /// Whether there is no such queue or exchange.
         var isNotFound: Bool { if case .channelClosed(404, _) = cause { true } else { false } }
@@ -29,6 +36,7 @@
             case .channelClosed(let code, _): "channel-\(code)"
             case .connectionClosed(let code, _): "connection-\(code)"
             case .library(let status): "library\(status)"
+            case .noChannel: "no-channel"
             }
         }
 
@@ -37,6 +45,7 @@
             switch cause {
             case .channelClosed(_, let text), .connectionClosed(_, let text): text
             case .library(let status): String(cString: amqp_error_string2(status))
+            case .noChannel(let most): "all \(most) channels of the connection are in use"
             }
         }
 
@@ -62,9 +71,19 @@
             case .library(AMQP_STATUS_TIMEOUT.rawValue):
                 TransportError(
                     .timedOut, "\(subject): RabbitMQ did not answer in time. Try again.")
-            case .channelClosed, .connectionClosed, .library:
-                TransportError(.unavailable, "\(subject): \(text). Try again.")
+            case .noChannel:
+                TransportError(
+                    .refused,
+                    "\(subject): \(text), and each partition of a member takes one. Read fewer topics with one transport, "
+                        + "or have the broker allow more (its setting 'channel_max')."
+                )
+            case .channelClosed, .connectionClosed, .library: passingError(of: subject)
             }
+        }
+
+        /// The same for what may be better another time, whatever went wrong.
+        func passingError(of subject: String) -> TransportError {
+            TransportError(.unavailable, "\(subject): \(text). Try again.")
         }
 
         private static func isRefusal(_ status: Int32) -> Bool {

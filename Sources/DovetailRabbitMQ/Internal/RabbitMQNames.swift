@@ -43,7 +43,9 @@ struct RabbitMQNames: Sendable, Hashable {
     func rejected(of group: ConsumerGroup) -> String { "\(prefix(group)):rejected" }
 
     /// The queue that never holds anything, and whose consumers are the members.
-    func members(of group: ConsumerGroup) -> String { "\(prefix(group)):members" }
+    ///
+    /// Earlier versions had one named `members` that did not last; to declare the same name in another way is refused.
+    func members(of group: ConsumerGroup) -> String { "\(prefix(group)):presence" }
 
     /// - Throws: ``TransportError`` with the code `refused` if the names of the queues would be too long.
     func check(_ group: ConsumerGroup) throws(TransportError) {

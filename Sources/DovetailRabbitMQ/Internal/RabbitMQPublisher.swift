@@ -18,7 +18,8 @@
         struct State: Sendable {
             var waiting = RingBuffer<RabbitMQTicket>()
             var errands = RingBuffer<Errand>()
-            var isStopping = false
+            /// When all is to have ended; `nil` until the publisher is stopped.
+            var deadline: MonotonicInstant?
             /// For tests: the connection is to be cut.
             var isCut = false
             /// Nothing is taken any more.
@@ -31,19 +32,24 @@
         let runtime: Runtime
         let state = Monitor(State())
         let wait: SocketWait
+        /// Sees to it that the thread is not held up.
+        let watch: AMQPWatch
 
         init(settings: RabbitMQSettings, runtime: Runtime) throws(TransportError) {
             self.settings = settings
             self.runtime = runtime
             guard let wait = SocketWait() else { throw TransportError.noMoreFiles }
             self.wait = wait
+            watch = AMQPWatch(limit: min(settings.publishTimeout, settings.closeTimeout), time: runtime.time)
         }
 
-        /// Starts the thread; the publisher lives until it is stopped.
+        /// Starts the thread, and the one that watches it; the publisher lives until it is stopped.
         func start() throws(TransportError) {
-            guard BlockingThread.start({ RabbitMQPublisherLoop(self).run() }) == 0 else {
-                throw TransportError(.unavailable, "The system gave no thread to publish with. Try again.")
+            if BlockingThread.start({ [watch] in watch.run() }) == 0 {
+                if BlockingThread.start({ RabbitMQPublisherLoop(self).run() }) == 0 { return }
+                watch.stop()
             }
+            throw TransportError(.unavailable, "The system gave no thread to publish with. Try again.")
         }
 
         // MARK: For tasks
@@ -63,7 +69,7 @@
             wait.poke()
         }
 
-        /// Runs a body on the thread, with the connection.
+        /// Runs a body on the thread, with the connection and its channel for all else than messages.
         ///
         /// - Throws: ``TransportError``, of the subject, if there is no connection or the broker refuses.
         func run<Result: Sendable>(
@@ -72,6 +78,7 @@
             try await withCheckedThrowingContinuation { continuation in
                 let errand = Errand { connection throws(AMQPFailure) in
                     do throws(AMQPFailure) {
+                        try connection.open(RabbitMQPublisherLoop.topology)
                         continuation.resume(returning: try body(connection))
                     } catch {
                         continuation.resume(throwing: error.error(of: subject))
@@ -96,7 +103,13 @@
 
         /// Has the thread publish what is under way, and end.
         func stop() {
-            state.withLock { $0.isStopping = true }
+            let deadline = runtime.time.monotonic() + settings.closeTimeout
+            let isFirst = state.withLock { state in
+                if state.deadline != nil { return false }
+                state.deadline = deadline
+                return true
+            }
+            if isFirst { watch.end(by: deadline) }
             wait.poke()
         }
 

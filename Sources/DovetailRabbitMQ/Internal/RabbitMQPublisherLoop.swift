@@ -30,10 +30,15 @@
         private var now: MonotonicInstant { publisher.runtime.time.monotonic() }
 
         consuming func run() {
-            while !publisher.state.withLock({ $0.isStopping }) { step() }
-            let deadline = now + settings.closeTimeout
-            while hasWork, now < deadline, connection != nil || backOff.isDue(now) { step() }
+            while publisher.state.withLock({ $0.deadline == nil }) { step() }
+            while hasWork, !isOverdue, connection != nil || backOff.isDue(now) { step() }
             end()
+        }
+
+        /// Whether closing has taken as long as it may.
+        private var isOverdue: Bool {
+            guard let deadline = publisher.state.withLock({ $0.deadline }) else { return false }
+            return now >= deadline
         }
 
         private var hasWork: Bool {
@@ -43,6 +48,7 @@
 
         private mutating func step() {
             if connection == nil, hasWork, backOff.isDue(now) { connect() }
+            beWatchedAside()
             if publisher.state.withLock({ state in state.isCut.exchange(false) }) {
                 connection?.abandon()
                 lose(AMQPFailure(cause: .library(status: AMQP_STATUS_CONNECTION_CLOSED.rawValue)))
@@ -54,10 +60,28 @@
                     try read()
                 }
             } catch {
-                lose(error)
+                // What takes too long is ended from outside, which looks like a lost connection here.
+                giveUpLate()
+                if connection != nil, !isOverdue { lose(error) }
             }
             giveUpLate()
+            publisher.watch.rest()
             rest()
+        }
+
+        /// Has the connection cut once a message under way is late, or closing is, whatever is done with it then.
+        private func beWatched() {
+            let limit = settings.publishTimeout
+            publisher.watch.begin(connection?.cutter, until: ledger.oldestSentAt.map { $0 + limit })
+        }
+
+        /// Has it cut only later while the broker is asked for something else: no confirm is read then, so that a message may
+        /// look late that is not.
+        ///
+        /// Each question is to be answered within a time, but may wait for ever to be taken behind messages that are not.
+        private func beWatchedAside() {
+            let limit = settings.publishTimeout + settings.connectTimeout
+            publisher.watch.begin(connection?.cutter, until: ledger.count > 0 ? now + limit : nil)
         }
 
         /// Waits for the broker, or for something to do.
@@ -80,6 +104,7 @@
         private mutating func connect() {
             do throws(TransportError) {
                 let connection = try AMQPConnection(settings, purpose: "publisher")
+                guard connection.cutter != nil else { throw TransportError.noMoreFiles }
                 do throws(AMQPFailure) {
                     try connection.open(Self.messages)
                     try connection.confirm(Self.messages)
@@ -140,12 +165,13 @@
         private mutating func runErrands() throws(AMQPFailure) {
             guard let connection else { return }
             while let errand = publisher.state.withLock({ $0.errands.popFirst() }) {
+                beWatchedAside()
                 do throws(AMQPFailure) {
-                    try connection.open(Self.topology)
                     try errand.run(connection)
                 } catch {
                     if !error.isOfChannel { throw error }
                 }
+                if isAging { try read() }
             }
         }
 
@@ -161,6 +187,12 @@
                 // So that the socket of the broker does not fill up with what it says.
                 if ledger.count % 256 == 0 { try read() }
             }
+        }
+
+        /// Whether a good part of the time is over in which the oldest message is to be confirmed.
+        private var isAging: Bool {
+            guard let sentAt = ledger.oldestSentAt else { return false }
+            return (now - sentAt) * 4 > settings.publishTimeout
         }
 
         private mutating func send(_ ticket: RabbitMQTicket) throws(AMQPFailure) {
@@ -193,6 +225,9 @@
             let key = attributes.partitionKey.map { PartitionHash.partition(of: $0, count: names.partitions) }
             if key == nil { keylessTurn = (keylessTurn + 1) % names.partitions }
             ledger.sent(ticket, id: message.eventID, exchange: names.exchange, at: now)
+            // No message counts as late whose confirm is here.
+            if isAging { try read() }
+            beWatched()
             try connection.publish(
                 message, to: names.exchange, key: "\(key ?? keylessTurn)",
                 isMandatory: true, on: Self.messages)
@@ -202,6 +237,7 @@
             _ names: RabbitMQNames, _ connection: AMQPConnection
         ) throws(AMQPFailure) {
             guard known[names.topic] == nil else { return }
+            beWatchedAside()
             try connection.open(Self.topology)
             try RabbitMQTopology.declare(names, settings.topics, on: Self.topology, connection)
             known[names.topic] = names
@@ -287,7 +323,10 @@
                             "The message '\(id)': the transport was closed before RabbitMQ confirmed it. Publish it again with another one."
                         )))
             }
+            // The broker is asked to close it in order, and may not answer.
+            beWatched()
             connection = nil
+            publisher.watch.stop()
             publisher.state.withLock { state in
                 state.hasEnded = true
                 return state.waiters.wakeAll()

@@ -22,6 +22,12 @@
             var hasEnded = false
         }
 
+        /// What became of a member that was to be read for.
+        private struct Answer: Sendable {
+            var result: Result<Void, TransportError>?
+            var waiters = WaiterList()
+        }
+
         let settings: RabbitMQSettings
         let runtime: Runtime
         let state = Monitor(State())
@@ -60,13 +66,26 @@
         /// Has the thread read for a member.
         ///
         /// - Returns: `false` if the thread has ended, and another reader is needed.
-        /// - Throws: ``TransportError`` if the broker cannot be reached or refuses.
+        /// - Throws: ``TransportError`` if the broker cannot be reached or refuses; `CancellationError` if the task is
+        ///   cancelled first, whatever the thread waits for.
         func attach(_ member: RabbitMQMember) async throws -> Bool {
-            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Bool, any Error>) in
-                let isTaken = send(
-                    .attach(member) { result in continuation.resume(with: result.map { true }.mapError { $0 }) })
-                if !isTaken { continuation.resume(returning: false) }
+            let answer = Monitor(Answer())
+            let isTaken = send(
+                .attach(member) { result in
+                    answer.withLock { answer in
+                        answer.result = result
+                        return answer.waiters.wakeAll()
+                    }.resume()
+                })
+            guard isTaken else { return false }
+            do {
+                try await answer.wait(in: \.waiters) { try $0.result?.get() }
+            } catch let error as CancellationError {
+                // It may join all the same.
+                member.stop()
+                throw error
             }
+            return true
         }
 
         /// How many messages are in the hands of a group's members here.

@@ -18,14 +18,30 @@
             var deadline: MonotonicInstant?
         }
 
+        /// What says that a member is there, and reads a topic.
+        private struct Presence {
+            let member: RabbitMQMember
+            let names: RabbitMQNames
+        }
+
+        /// A member that is about to join.
+        private struct Joining {
+            let member: RabbitMQMember
+            let answer: @Sendable (Result<Void, TransportError>) -> Void
+            /// Whether the connection was lost over it.
+            var hasFailed = false
+        }
+
         private let reader: RabbitMQReader
         private var connection: AMQPConnection?
         private var backOff = BackOff()
         private var members: [RabbitMQMember] = []
-        private var joining: [(member: RabbitMQMember, answer: @Sendable (Result<Void, TransportError>) -> Void)] = []
+        private var joining: [Joining] = []
         private var readings: [UInt16: Reading] = [:]
         /// The channels by which members say that they are there.
-        private var presences: [UInt16: RabbitMQMember] = [:]
+        private var presences: [UInt16: Presence] = [:]
+        /// Those that others cannot count for now.
+        private var unheard: [Presence] = []
         private var lastChannel: UInt16 = 1
         private var nextBalance: MonotonicInstant
         private var isAbandoned = false
@@ -92,7 +108,7 @@
         private mutating func obey() {
             for command in reader.state.withLock({ state in state.commands.take() }) {
                 switch command {
-                case .attach(let member, let answer): joining.append((member, answer))
+                case .attach(let member, let answer): joining.append(Joining(member: member, answer: answer))
                 case .detach(let member): detach(member)
                 case .abandon: isAbandoned = true
                 case .cut:
@@ -104,20 +120,34 @@
 
         private mutating func join() throws(AMQPFailure) {
             guard connection != nil else { return }
-            while let (member, answer) = joining.first {
+            while let next = joining.first {
+                let member = next.member
                 do throws(AMQPFailure) {
                     try open(member)
-                } catch  where error.isOfChannel {
+                } catch {
+                    // One connection may have been dead before. What ends the next one too would end them all.
+                    guard error.isOfChannel || next.hasFailed else {
+                        joining[0].hasFailed = true
+                        throw error
+                    }
                     joining.removeFirst()
+                    let subject = "The group '\(member.group)'"
+                    next.answer(
+                        .failure(error.isOfChannel ? error.error(of: subject) : error.passingError(of: subject)))
+                    guard error.isOfChannel else { throw error }
                     try close(member)
-                    answer(.failure(error.error(of: "The group '\(member.group)'")))
                     continue
                 }
                 joining.removeFirst()
                 members.append(member)
                 publishMembers()
-                answer(.success(()))
+                next.answer(.success(()))
             }
+        }
+
+        private mutating func failJoining(with error: TransportError) {
+            for next in joining { next.answer(.failure(error)) }
+            joining = []
         }
 
         private func publishMembers() {
@@ -126,6 +156,8 @@
         }
 
         private mutating func detach(_ member: RabbitMQMember) {
+            // One that was cancelled before it had joined waits for no answer.
+            joining.removeAll { $0.member === member }
             do throws(AMQPFailure) {
                 try tell()
                 try close(member)
@@ -145,10 +177,9 @@
                 connection = try AMQPConnection(settings, purpose: "subscriber")
             } catch {
                 failed(to: "connect", error.message)
-                for (_, answer) in joining { answer(.failure(error)) }
-                joining = []
-                return
+                return failJoining(with: error)
             }
+            lastChannel = Self.topology
             for member in members {
                 do throws(AMQPFailure) {
                     try open(member)
@@ -159,6 +190,8 @@
                         continue
                     }
                     lose(error)
+                    // They do not wait until the others can read again.
+                    failJoining(with: error.passingError(of: "RabbitMQ at \(settings.address)"))
                     return failed(to: error.code, error.text)
                 }
             }
@@ -182,6 +215,7 @@
             for reading in readings.values where reading.isActive { changed(reading, .lost) }
             readings = [:]
             presences = [:]
+            unheard = []
             connection = nil
         }
 
@@ -194,12 +228,14 @@
 
         // MARK: Queues
 
-        private mutating func newChannel(_ connection: AMQPConnection) -> UInt16 {
-            // Never the one that was closed last: something of it may still be about to be read.
-            repeat {
-                lastChannel = lastChannel >= Self.mostChannels ? 2 : lastChannel + 1
-            } while connection.isOpen(lastChannel)
-            return lastChannel
+        private mutating func newChannel(_ connection: AMQPConnection) throws(AMQPFailure) -> UInt16 {
+            let most = min(Self.mostChannels, connection.mostChannels)
+            // From the last one on: most of those before it are in use.
+            for _ in Self.topology..<most {
+                lastChannel = lastChannel < most ? lastChannel + 1 : Self.topology + 1
+                if !connection.isOpen(lastChannel) { return lastChannel }
+            }
+            throw AMQPFailure(cause: .noChannel(most: Int(most)))
         }
 
         private mutating func open(_ member: RabbitMQMember) throws(AMQPFailure) {
@@ -208,27 +244,31 @@
                 try connection.open(Self.topology)
                 try RabbitMQTopology.declare(names, settings.topics, on: Self.topology, connection)
                 try RabbitMQTopology.declare(member.group, of: names, settings.topics, on: Self.topology, connection)
-                try announce(member, of: names)
+                try announce(Presence(member: member, names: names))
                 for number in 0..<names.partitions { try open(number, of: names, member) }
             }
         }
 
         /// Lets the others count a member, by a consumer of a queue that goes with its last one.
-        private mutating func announce(_ member: RabbitMQMember, of names: RabbitMQNames) throws(AMQPFailure) {
+        private mutating func announce(_ presence: Presence) throws(AMQPFailure) {
             guard let connection else { return }
-            let presence = names.members(of: member.group)
+            let (group, names) = (presence.member.group, presence.names)
             // The last one may be that of a dead process, and go between two words of ours.
             for attempt in 1...10 {
-                let channel = newChannel(connection)
+                let channel = try newChannel(connection)
                 do throws(AMQPFailure) {
                     try connection.open(Self.topology)
-                    try connection.declareQueue(presence, isLasting: false, on: Self.topology)
+                    try RabbitMQTopology.countMembers(of: group, in: names, on: Self.topology, connection)
                     try connection.open(channel)
-                    try connection.consume(presence, prefetch: nil, on: channel)
-                    presences[channel] = member
+                    try connection.consume(names.members(of: group), prefetch: nil, on: channel)
+                    presences[channel] = presence
                     return
                 } catch  where error.isNotFound && attempt < 10 {
                     continue
+                } catch  where error.isNotFound {
+                    // The node of a cluster that has the queue is down. Reading does not wait for that.
+                    trouble(error.code, error.text, group)
+                    return unheard.append(presence)
                 }
             }
         }
@@ -238,7 +278,7 @@
         ) throws(AMQPFailure) {
             guard let connection else { return }
             let partition = Partition(topic: names.topic, number: Int32(number))
-            let channel = newChannel(connection)
+            let channel = try newChannel(connection)
             try connection.open(channel)
             member.state.withLock { $0.open(partition) }
             readings[channel] = Reading(member: member, names: names, partition: partition)
@@ -249,7 +289,8 @@
         private mutating func close(_ member: RabbitMQMember) throws(AMQPFailure) {
             member.state.withLock { $0.dropAll() }
             let own = readings.filter { $0.value.member === member }.map(\.key)
-            let present = presences.filter { $0.value === member }.map(\.key)
+            let present = presences.filter { $0.value.member === member }.map(\.key)
+            unheard.removeAll { $0.member === member }
             for channel in own { readings[channel] = nil }
             for channel in present { presences[channel] = nil }
             for channel in (own + present).sorted() {
@@ -276,9 +317,7 @@
                         changed(reading, .assigned)
                     }
                     if !woken.contains(where: { $0 === reading.member }) { woken.append(reading.member) }
-                case .cancelled(let channel):
-                    guard readings[channel] != nil else { continue }
-                    try reopen(channel, "cancelled", "A queue was deleted.")
+                case .cancelled(let channel): try reopen(channel, "cancelled", "A queue was deleted.")
                 case .channelClosed(let channel, let failure): try reopen(channel, failure.code, failure.text)
                 case .confirmed, .returned: continue
                 }
@@ -294,8 +333,14 @@
             reading.member.state.withLock { $0.received(item, of: reading.partition) }
         }
 
-        /// Reads a queue again whose channel is gone.
+        /// Reads a queue again whose channel is gone; one that members are counted by when queues are shared out next.
         private mutating func reopen(_ channel: UInt16, _ code: String, _ text: String) throws(AMQPFailure) {
+            if let presence = presences.removeValue(forKey: channel) {
+                trouble(code, text, presence.member.group)
+                unheard.append(presence)
+                do throws(AMQPFailure) { try connection?.close(channel) } catch  where error.isOfChannel {}
+                return
+            }
             guard let reading = readings.removeValue(forKey: channel) else { return }
             trouble(code, text, reading.member.group)
             reading.member.state.withLock { $0.drop(reading.partition) }
@@ -340,22 +385,36 @@
         private mutating func balance() throws(AMQPFailure) {
             guard let connection, now >= nextBalance else { return }
             nextBalance = now + Self.balanceTime
+            for presence in unheard.take() {
+                do throws(AMQPFailure) { try announce(presence) } catch  where error.isOfChannel {
+                    trouble(error.code, error.text, presence.member.group)
+                    unheard.append(presence)
+                }
+            }
             for member in members {
                 for names in member.topics {
-                    let active = member.state.withLock { $0.active }.filter { $0.topic == names.topic }
-                    guard active.count > 1 else { continue }
-                    try connection.open(Self.topology)
-                    let count = try connection.declareQueue(
-                        names.members(of: member.group), isLasting: false, on: Self.topology
-                    ).consumers
-                    let surplus = FairShare.surplus(of: active, partitions: names.partitions, members: count)
-                    member.state.withLock { state in for partition in surplus { state.leave(partition) } }
-                    let deadline = now + settings.handoverTime
-                    for (channel, reading) in readings
-                    where reading.member === member && surplus.contains(reading.partition) {
-                        readings[channel]?.deadline = deadline
+                    do throws(AMQPFailure) { try balance(member, names, connection) } catch  where error.isOfChannel {
+                        // It keeps what it has until they can be counted.
+                        trouble(error.code, error.text, member.group)
                     }
                 }
+            }
+        }
+
+        private mutating func balance(
+            _ member: RabbitMQMember, _ names: RabbitMQNames, _ connection: AMQPConnection
+        ) throws(AMQPFailure) {
+            let active = member.state.withLock { $0.active }.filter { $0.topic == names.topic }
+            guard active.count > 1 else { return }
+            try connection.open(Self.topology)
+            let count = try RabbitMQTopology.countMembers(
+                of: member.group, in: names, on: Self.topology, connection)
+            let surplus = FairShare.surplus(of: active, partitions: names.partitions, members: count)
+            member.state.withLock { state in for partition in surplus { state.leave(partition) } }
+            let deadline = now + settings.handoverTime
+            for (channel, reading) in readings
+            where reading.member === member && surplus.contains(reading.partition) {
+                readings[channel]?.deadline = deadline
             }
         }
 

@@ -40,14 +40,37 @@
                 (name: "x-delivery-limit", value: .integer(1_000_000)),
             ]
             if let most = topics.mostQueued { arguments.append((name: "x-max-length", value: .integer(Int64(most)))) }
-            for partition in 0..<names.partitions {
-                let queue = names.queue(of: group, partition: partition)
+            let queues = (0..<names.partitions).map { names.queue(of: group, partition: $0) }
+            for queue in queues {
                 try connection.declareQueue(
                     queue, arguments: isThere ? [] : arguments, passive: isThere, on: channel)
-                if isThere { continue }
-                try connection.bind(queue, to: names.exchange, key: "\(partition)", on: channel)
-                if partition == 0 { try connection.bind(queue, to: names.alternate, key: "", on: channel) }
             }
+            if isThere { return }
+            for (partition, queue) in queues.enumerated() {
+                try connection.bind(queue, to: names.exchange, key: "\(partition)", on: channel)
+            }
+            // Last: by this, a message would go to the first partition while its own is not bound yet, and the next one of
+            // its key to its own, past it.
+            try connection.bind(
+                names.queue(of: group, partition: 0), to: names.alternate, key: "", on: channel)
+        }
+
+        /// Counts the members of a group that read a topic: the consumers of a queue that never holds anything.
+        ///
+        /// The queue goes with its last consumer. A broker that was started again may have it with nobody there, so that it
+        /// also goes after a minute without one.
+        @discardableResult
+        static func countMembers(
+            of group: ConsumerGroup, in names: RabbitMQNames, on channel: UInt16, _ connection: AMQPConnection
+        ) throws(AMQPFailure) -> Int {
+            try connection.declareQueue(
+                names.members(of: group),
+                arguments: [
+                    // A broker may make another kind unless told, and not every kind goes with its last consumer.
+                    (name: "x-queue-type", value: .text("classic")),
+                    (name: "x-expires", value: .integer(60_000)),
+                ], isLasting: false, on: channel
+            ).consumers
         }
 
         /// Counts what waits in the queues of a group; none if it never read the topic.
