@@ -8,8 +8,8 @@ public import DovetailCore
 /// message is handled at least once. What a handler throws decides what comes next:
 ///
 /// - *Transient*, which is everything not known to be otherwise: it is tried again, first at once and then after delays, as
-///   the ``retrying(_:)`` policy says; later messages of its key wait. When the attempts are used up, it goes to the dead
-///   letters.
+///   the policy of ``retrying(_:longestRetryAfter:)`` says; later messages of its key wait. When the attempts are used up,
+///   it goes to the dead letters.
 /// - *Permanent*, such as a payload that cannot be decoded: it goes to the dead letters now.
 /// - *Cancelled*, at the end of the grace period: it is given back and comes again.
 ///
@@ -53,7 +53,7 @@ public struct Consumer: Service {
     /// Reads and handles messages until the task is cancelled, then shuts down in order and returns.
     ///
     /// At shutdown nothing more is taken, and handlers that run may finish within the ``gracePeriod(_:)``; they see no
-    /// cancellation until it ends. What was not handled then goes back to the transport.
+    /// cancellation until it ends. What was not handled then goes back to the transport or the waiting room.
     ///
     /// - Throws: ``ConsumerError`` with ``ConsumerError/Code/noRoutes``, ``ConsumerError/Code/duplicateRoute``,
     ///   ``ConsumerError/Code/invalidRoute``, ``ConsumerError/Code/invalidName`` or ``ConsumerError/Code/noWaitingRoom`` if it
@@ -86,10 +86,24 @@ extension Consumer {
     ///
     /// Unless set, a message is tried three times at once and five times more over about a quarter of a minute.
     ///
-    /// - Parameter policy: The policy.
+    /// A message over which the process ends comes again as well. Once it was handed out twenty times more often than
+    /// the policy tries it, by a transport that counts or by the waiting room, it goes to the dead letters as *poison*.
+    ///
+    /// All that a process has in hand when it ends counts as handed out, where the transport counts also what was only
+    /// read ahead. A process that ends over and over therefore makes that look tried as well: such messages have fewer
+    /// attempts left than the policy gives them, and in the end go to the dead letters beside the one that is at fault.
+    /// A smaller ``prefetch(_:)`` keeps their number small.
+    ///
+    /// - Parameters:
+    ///   - policy: The policy.
+    ///   - longestRetryAfter: The longest wait that an error may ask for, see `RetryAfterProviding`: the message is tried
+    ///     again after this time although the error asks for more, since those behind it wait as well. 10 minutes unless set.
     /// - Returns: The changed consumer.
-    public func retrying(_ policy: some RetryPolicy) -> Consumer {
-        with { $0.retryPolicy = policy }
+    public func retrying(_ policy: some RetryPolicy, longestRetryAfter: Duration = .seconds(600)) -> Consumer {
+        with {
+            $0.retryPolicy = policy
+            $0.longestRetryAfter = longestRetryAfter
+        }
     }
 
     /// Sets how failures are classified.

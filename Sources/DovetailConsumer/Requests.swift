@@ -62,7 +62,8 @@ public final class Requests: Service {
     ///
     /// - Parameters:
     ///   - command: The command.
-    ///   - limit: The longest wait, from the call to the reply.
+    ///   - limit: The longest wait, from the call to the reply. A transport that has not taken the command by then is told
+    ///     to give up, so that the command may have been sent or not.
     ///   - options: What to set on its envelope.
     /// - Returns: The reply.
     /// - Throws: ``ConsumerError`` with ``ConsumerError/Code/noReplyInTime``, or with ``ConsumerError/Code/notRunning`` if nothing
@@ -80,14 +81,12 @@ public final class Requests: Service {
         let answer = Answer()
         monitor.withLock { $0.asked[id] = answer }
         defer { monitor.withLock { $0.asked[id] = nil } }
-        if let error = try await transport.publish([envelope]).first?.error { throw error }
-        (runtime ?? .current).instrument?.record(MessagePublished(envelope.attributes))
-        _ = try await answer.arrived.wait(atMost: max(.zero, deadline - time.monotonic()), time: time)
+        try await send(envelope, awaiting: answer, until: deadline, time: time)
         guard let reply = answer.envelope.withLock({ $0 }) else {
             throw ConsumerError(
                 .noReplyInTime,
-                "No reply to '\(C.type)' came within \(limit). The command may have been carried out all the same: find out "
-                    + "before sending it again, or send it again under the same identifier '\(id)'.")
+                "No reply to '\(C.type)' came within \(limit). The command may have been sent and carried out all the "
+                    + "same: find out before sending it again, or send it again under the same identifier '\(id)'.")
         }
         guard reply.attributes.type == C.Reply.type, reply.attributes.version.major == C.Reply.version.major else {
             throw MessageError(
@@ -96,6 +95,22 @@ public final class Requests: Service {
                     + "'\(C.Reply.type)' of version \(C.Reply.version). Check that sender and receiver agree on it.")
         }
         return try await factory.codec.decode(C.Reply.self, from: reply)
+    }
+
+    /// Publishes a command and waits for its reply, until the time for both is over.
+    private func send(
+        _ envelope: Envelope<Bytes>, awaiting answer: Answer, until deadline: MonotonicInstant, time: any TimeSource
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                if let error = try await self.transport.publish([envelope]).first?.error { throw error }
+                (self.runtime ?? .current).instrument?.record(MessagePublished(envelope.attributes))
+                try await answer.arrived.wait()
+            }
+            group.addTask { try await time.sleep(until: deadline) }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
     }
 
     private func waitForListener(until deadline: MonotonicInstant, time: any TimeSource) async throws -> Topic {
@@ -127,12 +142,21 @@ public final class Requests: Service {
     /// - Throws: `TransportError` when the transport is gone for good.
     public func run() async throws {
         let runtime = runtime ?? .current
+        // Made outside of the lock, since the clock and the random numbers may be anybody's.
+        let made = monitor.withLock { $0.topic } ?? Topic("dovetail.replies.\(runtime.makeUUID())")
         let topic = monitor.withLock { state in
-            let topic = state.topic ?? Topic("dovetail.replies.\(runtime.makeUUID())")
+            let topic = state.topic ?? made
             state.topic = topic
             return topic
         }
-        let subscription = try await transport.subscribe(to: [topic], as: ConsumerGroup(topic.rawValue))
+        let subscription: any TransportSubscription
+        do {
+            subscription = try await persistently(runtime) {
+                try await self.transport.subscribe(to: [topic], as: ConsumerGroup(topic.rawValue))
+            }
+        } catch is CancellationError {
+            return
+        }
         monitor.withLock { state in
             state.isListening = true
             return state.askers.wakeAll()
@@ -145,23 +169,36 @@ public final class Requests: Service {
 
     /// - Returns: What it could not go on after, if that was not its cancellation.
     private func listen(to subscription: any TransportSubscription, runtime: Runtime) async -> (any Error)? {
-        let backoff = ExponentialBackoff(from: .milliseconds(100), upTo: .seconds(10), attempts: .max)
+        do {
+            while true {
+                let isOpen = try await persistently(runtime) {
+                    let deliveries = try await subscription.next(atMost: 100)
+                    if deliveries.isEmpty { return false }
+                    for delivery in deliveries { self.take(delivery) }
+                    try await subscription.settle(deliveries.map { .acknowledge($0.id) })
+                    return true
+                }
+                if !isOpen { return nil }
+            }
+        } catch is CancellationError {
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Keeps trying what the transport fails at in a way that may pass.
+    private func persistently<Result: Sendable>(
+        _ runtime: Runtime, _ body: () async throws -> Result
+    ) async throws -> Result {
         var failures = 0
         while true {
             do {
-                let deliveries = try await subscription.next(atMost: 100)
-                if deliveries.isEmpty { return nil }
-                for delivery in deliveries { take(delivery) }
-                try await subscription.settle(deliveries.map { .acknowledge($0.id) })
-                failures = 0
-            } catch is CancellationError {
-                return nil
+                return try await body()
             } catch let error as TransportError where error.code.isTransient {
                 failures += 1
-                let delay = backoff.delay(after: failures, random: runtime.random)
-                guard (try? await runtime.time.sleep(for: delay)) != nil else { return nil }
-            } catch {
-                return error
+                let delay = ExponentialBackoff.ofTrouble.delay(after: failures, random: runtime.random)
+                try await runtime.time.sleep(for: delay)
             }
         }
     }

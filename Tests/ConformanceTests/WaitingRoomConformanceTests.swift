@@ -36,7 +36,8 @@ struct WaitingRoomConformanceTests {
         (.blockedIsKept, .ignoresBlocks), (.releasedGoesOn, .restoresLast), (.completedAndBlocked, .forgetsToBlock),
         (.limitsAreKept, .exceedsLimit), (.laneIsInOneClaim, .freesOnAdmit),
         (.concurrentClaimsAreDisjoint, .ignoresLease), (.expiredIsClaimedAgain, .neverExpires),
-        (.lateSettlementIsRefused, .ignoresFencing), (.renewedIsKept, .renewsNothing),
+        (.lostClaimIsAnAttempt, .forgetsLostClaims), (.lateSettlementIsRefused, .ignoresFencing),
+        (.renewedIsKept, .renewsNothing),
         (.rescheduledComesAgainLater, .forgetsAttempts), (.handedBackIsDueAtOnce, .keepsHandedBack),
         (.timeUntilDueIsTold, .tellsNoTime), (.statisticsCount, .countsNothing),
     ]

@@ -4,6 +4,7 @@ import DovetailConsumer
 import DovetailCore
 import DovetailSimulation
 import DovetailTesting
+import Synchronization
 import Testing
 
 struct ReserveStock: Command {
@@ -19,6 +20,22 @@ struct StockReserved: Message {
 
 struct SendReminder: Command {
     static let type: MessageType = "shop.reminder.send"
+}
+
+/// Takes its time for each message it is to publish.
+private struct SlowTransport: Transport {
+    let bus: InMemoryTransport
+    let time: any TimeSource
+    var capabilities: TransportCapabilities { bus.capabilities }
+
+    func publish(_ envelopes: [Envelope<Bytes>]) async throws -> [PublishResult] {
+        try await time.sleep(for: .seconds(100))
+        return try await bus.publish(envelopes)
+    }
+
+    func subscribe(to topics: [Topic], as group: ConsumerGroup) async throws -> InMemorySubscription {
+        try await bus.subscribe(to: topics, as: group)
+    }
 }
 
 @Suite(.timeLimit(.minutes(10)))
@@ -80,6 +97,44 @@ struct CommandTests {
             let reply = try await requests.ask(ReserveStock(sku: "pen"), within: .seconds(10))
             #expect(reply.reservation == "r-pen")
             try await world.untilQuiet()
+        }
+    }
+
+    @Test func aCommandThatTheTransportDoesNotTakeInTimeIsAnErrorByName() async throws {
+        let world = TestWorld()
+        let requests = Requests(on: SlowTransport(bus: world.bus, time: world.time))
+        try await world.run(requests) {
+            let error = await #expect(throws: ConsumerError.self) {
+                try await requests.ask(ReserveStock(sku: "book"), within: .seconds(2))
+            }
+            #expect(error?.code == .noReplyInTime)
+            #expect(world.elapsed == .seconds(2))
+        }
+        #expect(world.bus.statistics.published == 0)
+    }
+
+    @Test func aTransportThatIsAwayAtFirstIsListenedToOnceItIsThere() async throws {
+        let world = TestWorld()
+        let transport = UnreliableTransport(world.bus)
+        let requests = Requests(on: transport)
+        transport.failures.withLock { $0 = ["subscribe": 3, "next": 2] }
+        try await world.run(stock(world), requests) {
+            let reply = try await requests.ask(ReserveStock(sku: "book"), within: .seconds(60))
+            #expect(reply.reservation == "r-book")
+            try await world.untilQuiet()
+        }
+        #expect(transport.failures.withLock { $0.values.allSatisfy { $0 == 0 } })
+    }
+
+    @Test(arguments: ["subscribe", "next"])
+    func aTransportThatIsGoneForGoodEndsTheListening(operation: String) async throws {
+        let world = TestWorld()
+        let transport = UnreliableTransport(world.bus, code: .refused)
+        let requests = Requests(on: transport)
+        transport.failures.withLock { $0 = [operation: 1] }
+        try await world.run {
+            let error = await #expect(throws: TransportError.self) { try await requests.run() }
+            #expect(error?.code == .refused)
         }
     }
 

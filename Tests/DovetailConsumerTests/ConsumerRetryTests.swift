@@ -192,6 +192,27 @@ struct ConsumerRetryTests {
         #expect(attempts.all == [.zero, .seconds(30), .seconds(31)])
     }
 
+    @Test(arguments: [600, 30])
+    func anErrorMayNotAskForAnyWait(longest: Int) async throws {
+        struct Busy: RetryAfterProviding { let retryAfter: Duration? }
+        let world = TestWorld()
+        let attempts = Log<Duration>()
+        let consumer = Consumer("payments", on: world.bus) {
+            On(OrderPlaced.self) { _, context in
+                if attempts.add(world.elapsed) < 3 { throw Busy(retryAfter: .seconds(1_000_000)) }
+            }
+        }
+        try await world.run(
+            longest == 600
+                ? consumer.retrying(.constant(.seconds(1), attempts: 3))
+                : consumer.retrying(.constant(.seconds(1), attempts: 3), longestRetryAfter: .seconds(longest))
+        ) {
+            try await world.deliver(OrderPlaced())
+            try await world.untilQuiet()
+        }
+        #expect(attempts.all == [.zero, .seconds(longest), .seconds(2 * longest)])
+    }
+
     @Test func aMessageThatNeverComesToAnEndIsPoison() async throws {
         let world = TestWorld()
         let bus = world.bus

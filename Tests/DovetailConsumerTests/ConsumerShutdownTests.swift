@@ -79,6 +79,66 @@ struct ConsumerShutdownTests {
         #expect(world.bus.statistics.acknowledged == 1)
     }
 
+    /// With a database whose calls fail when they are cancelled, as those of a server do.
+    @Test(
+        "At the end of the grace period, what waited is written down as done or handed back",
+        arguments: [(true, 0), (false, 0), (false, 2)]
+    )
+    func whatWaitedIsWrittenDownOrHandedBack(isHandled: Bool, failures count: Int) async throws {
+        let world = TestWorld()
+        let failures = Failures(count)
+        let attempts = Log<Int>()
+        let consumer = Consumer("payments", on: world.bus) {
+            On(OrderPlaced.self) { _, context in
+                let count = attempts.add(context.attempt)
+                if count == 1 { throw Broken.thing }
+                if count > 2 { return }
+                do {
+                    try await world.time.sleep(for: .seconds(100))
+                } catch {
+                    if !isHandled { throw error }
+                }
+            }
+        }
+        .retrying(.constant(.seconds(1), attempts: 3))
+        .gracePeriod(.seconds(5))
+        .waiting(in: SlowDatabase(inner: world.database, runtime: world.runtime, failingHandBacks: failures))
+        .waitingRoom(lease: .seconds(10_000))
+        let room = WaitingRoom(in: world.database)
+        try await world.run {
+            try await world.deliver(OrderPlaced("a", 1))
+            try await run(consumer, in: world, for: .seconds(3))
+            #expect(attempts.all == [1, 2])
+            #expect(try await room.statistics(of: "payments").waiting == (isHandled ? 0 : 1))
+            // What was handed back need not wait for the end of a lease.
+            try await run(consumer, in: world, for: .seconds(3))
+        }
+        #expect(attempts.all == (isHandled ? [1, 2] : [1, 2, 2]))
+        #expect(failures.left == 0)
+    }
+
+    @Test func aDatabaseThatIsGoneDoesNotHoldUpTheEnd() async throws {
+        let world = TestWorld()
+        let failures = Failures(100)
+        let consumer = Consumer("payments", on: world.bus) {
+            On(OrderPlaced.self) { _, context in
+                if context.attempt == 1 { throw Broken.thing }
+                try await world.time.sleep(for: .seconds(100))
+            }
+        }
+        .retrying(.constant(.seconds(1), attempts: 3))
+        .gracePeriod(.seconds(5))
+        .waiting(in: SlowDatabase(inner: world.database, runtime: world.runtime, failingHandBacks: failures))
+        .waitingRoom(lease: .seconds(10_000))
+        try await world.run(allowingLeftovers: true) {
+            for key in ["a", "b", "c"] { try await world.deliver(OrderPlaced(key)) }
+            try await run(consumer, in: world, for: .seconds(3))
+            #expect(world.elapsed < .seconds(9))
+        }
+        // Each worker tries twice to hand its lane back; at the end one failure is enough for all of them.
+        #expect(failures.left == 100 - 3 * 2 - 1)
+    }
+
     @Test func whatWasNotBegunGoesBackInOrder() async throws {
         let world = TestWorld()
         let seen = Log<Int>()

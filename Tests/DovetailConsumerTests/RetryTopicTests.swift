@@ -3,6 +3,7 @@
 import DovetailCore
 import DovetailSimulation
 import DovetailTesting
+import Synchronization
 import Testing
 
 @testable import DovetailConsumer
@@ -168,6 +169,27 @@ struct RetryTopicTests {
             bus.setFaults(TransportFaults())
             #expect(transport.retryTopics(of: "g").allSatisfy { bus.backlog(of: "g", on: [$0]) == 0 })
             #expect(try await transport.backlog(of: "g", on: [Topic(OrderPlaced.type.rawValue)]) == 1)
+            await member.close()
+        }
+    }
+
+    @Test func aMessageThatIsSettledOnceMoreIsMovedOnce() async throws {
+        let bus = InMemoryTransport()
+        try await Runtime.$current.withValue(Runtime(time: VirtualTime())) {
+            let inner = UnreliableTransport(bus)
+            let transport = RetryTopicTransport(inner, order: .givenUp)
+            let member = try await transport.subscribe(to: [Topic(OrderPlaced.type.rawValue)], as: "g")
+            _ = try await bus.publish([try envelope("a")])
+            let delivery = try #require(try await member.next(atMost: 1).first)
+            inner.failures.withLock { $0 = ["settle": 2] }
+            for _ in 1...2 {
+                await #expect(throws: TransportError.self) {
+                    try await member.settle([.retry(delivery.id, after: .seconds(30))])
+                }
+            }
+            try await member.settle([.retry(delivery.id, after: .seconds(30))])
+            #expect(bus.statistics.acknowledged == 1)
+            #expect(bus.backlog(of: "g", on: transport.retryTopics(of: "g")) == 1)
             await member.close()
         }
     }

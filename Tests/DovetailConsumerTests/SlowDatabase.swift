@@ -2,11 +2,13 @@
 
 import DovetailConsumer
 import DovetailCore
+import Synchronization
 
 /// A database with a network before it: every call takes its time, before and after it takes effect.
 struct SlowDatabase: WaitingRoomDatabase {
     let inner: InMemoryDatabase
     let runtime: Runtime
+    var failingHandBacks = Failures(0)
 
     var waitingRoomStore: SlowWaitingRoom { SlowWaitingRoom(database: self) }
 
@@ -87,6 +89,7 @@ struct SlowWaitingRoom: WaitingRoomStore {
     }
 
     func handBack(_ lane: WaitingLane, for consumer: String, token: FencingToken) async throws {
+        try database.failingHandBacks.next()
         try await database.slowly { try await inner.handBack(lane, for: consumer, token: token) }
     }
 
@@ -96,5 +99,25 @@ struct SlowWaitingRoom: WaitingRoomStore {
 
     func statistics(for consumer: String) async throws -> WaitingRoomStatistics {
         try await database.slowly { try await inner.statistics(for: consumer) }
+    }
+}
+
+/// Fails so many times, and then no more.
+final class Failures: Sendable {
+    private let count: Mutex<Int>
+
+    init(_ count: Int) {
+        self.count = Mutex(count)
+    }
+
+    /// How many are still to come.
+    var left: Int { count.withLock { $0 } }
+
+    func next() throws {
+        let fails = count.withLock { count in
+            defer { count = max(0, count - 1) }
+            return count > 0
+        }
+        if fails { throw DatabaseError(.unavailable, "It fails, as the test asks.") }
     }
 }

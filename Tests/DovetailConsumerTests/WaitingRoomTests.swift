@@ -48,6 +48,17 @@ struct WaitingRoomTests {
         #expect(events.count("dovetail.message.parked") == 2)
     }
 
+    @Test func aLaneHasANameThatEveryDatabaseKeepsWhateverItsKey() {
+        let lane = WaitingLane(topic: "t", key: "a\u{0}b")
+        #expect(!lane.rawValue.has(byte: 0))
+        #expect(lane == WaitingLane(topic: "t", key: "a\u{0}b") && lane != WaitingLane(topic: "t", key: "ab"))
+        var attributes = EnvelopeAttributes(id: "1", source: "/s", type: "t")
+        attributes.partitionKey = "a\u{0}b"
+        let entry = WaitingEntry(
+            consumer: "c", envelope: Envelope(attributes, payload: Bytes()), topic: "t", position: "1")
+        #expect(entry.lane == lane)
+    }
+
     @Test func aMessageThatHasWaitedInVainIsKeptAlsoWithoutASink() async throws {
         let world = TestWorld()
         let consumer = Consumer("payments", on: world.bus) {
@@ -328,6 +339,38 @@ struct WaitingRoomTests {
             try await world.untilQuiet()
         }
         #expect(seen.all == [1, 2])
+    }
+
+    @Test func aMessageOverWhichTheProcessEndsAfterItsWaitIsPoison() async throws {
+        let world = TestWorld()
+        let letters = Letters()
+        let begun = Log<Int>()
+        let handled = Log<Int>()
+        world.add("payments") { node in
+            Consumer("payments", on: node.bus) {
+                On(OrderPlaced.self) { order, context in
+                    if order.number == 1 {
+                        if context.attempt == 1 { throw Broken.thing }
+                        begun.add(context.attempt)
+                        try world.crash("payments", downtime: .seconds(1))
+                        try await world.time.sleep(for: .seconds(1))
+                    }
+                    handled.add(order.number)
+                }
+            }
+            .retrying(.constant(.seconds(1), attempts: 3))
+            .deadLettering(to: letters)
+            .waiting(in: node.database("payments"))
+            .waitingRoom(lease: .seconds(5))
+        }
+        try await world.run {
+            try await world.deliverAll(OrderPlaced("a", 1), OrderPlaced("a", 2))
+            try await world.untilQuiet()
+        }
+        #expect(begun.all == Array(2...23))
+        #expect(letters.reasons == [.poison])
+        #expect(letters.all.all.first?.attempts == 24)
+        #expect(handled.all == [2])
     }
 
     @Test func atShutdownClaimsAreHandedBack() async throws {

@@ -25,12 +25,7 @@ extension ConsumerRun {
         let attempt =
             attempts.map { $0 + 1 }
             ?? monitor.withLock { $0.ledger.attempt(delivery, envelope, immediate: chain.immediateRetries) }
-        let (most, overflow) = settings.retryPolicy.attempts.addingReportingOverflow(Self.extraDeliveries)
-        if !overflow, attempt > most {
-            let failure = FailureDetail(
-                type: "poison",
-                message: "The message was delivered \(attempt) times, and no attempt came to an end. "
-                    + "Look for a process that ends while it handles it.")
+        if let failure = poison(attempt) {
             return await bury(delivery, ticket, reason: .poison, failure: failure, attempts: attempt)
         }
         switch await chain.handle(envelope, attempt: attempt, mayRepeat: { !isStopping }) {
@@ -50,6 +45,16 @@ extension ConsumerRun {
         case .fatal(let error):
             end(with: error)
         }
+    }
+
+    /// Why a message is given up that was handed out more often than its attempts explain; `nil` if it was not.
+    func poison(_ attempt: Int) -> FailureDetail? {
+        let (most, overflow) = settings.retryPolicy.attempts.addingReportingOverflow(Self.extraDeliveries)
+        guard !overflow, attempt > most else { return nil }
+        return FailureDetail(
+            type: "poison",
+            message: "The message was handed out \(attempt) times, and no attempt came to an end. "
+                + "Look for a process that ends while it handles it.")
     }
 
     private func finish(_ delivery: Delivery, _ ticket: Ticket, _ outcome: Settlement.Outcome) {

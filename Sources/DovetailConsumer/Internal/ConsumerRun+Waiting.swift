@@ -29,8 +29,12 @@ extension ConsumerRun {
         }
         let claims = monitor.withLock { $0.claims }
         for (lane, claim) in claims.sorted(by: { $0.key < $1.key }) {
-            // If this fails, the lease runs out by itself.
-            try? await room.handBack(lane, for: name, token: claim.token)
+            do {
+                try await room.handBack(lane, for: name, token: claim.token)
+            } catch {
+                // The lease runs out by itself; so do the others, which would fail as well if the database is gone.
+                if (error as? DatabaseError)?.code == .unavailable { break }
+            }
         }
     }
 
@@ -80,8 +84,10 @@ extension ConsumerRun {
     /// What becomes of a claimed lane.
     private enum LaneEnd {
         case handBack
-        /// The claim has ended already, or must be left to run out.
-        case leave
+        /// The claim has ended already.
+        case ended
+        /// What became of a message could not be written down, so that the claim must be left to run out.
+        case unsettled
     }
 
     /// Handles the messages of a lane in their order.
@@ -96,10 +102,16 @@ extension ConsumerRun {
             }
         }
         if case .handBack = end {
-            await settled("hand back") { try await room.handBack(claim.lane, for: name, token: claim.token) }
+            let isDone = await settled("hand back") {
+                try await room.handBack(claim.lane, for: self.name, token: claim.token)
+            }
+            end = isDone ? .ended : .unsettled
         }
         let wakeUps = monitor.withLock { state -> [Wakeup] in
-            if state.claims[claim.lane]?.token == claim.token { state.claims[claim.lane] = nil }
+            // At the end of the consumer, what is left is handed back once more. Before, it must not be renewed.
+            if state.claims[claim.lane]?.token == claim.token, end == .ended || !state.isStopping {
+                state.claims[claim.lane] = nil
+            }
             state.dispatch.finish(ticket)
             return state.wakeAfterFinish()
         }
@@ -110,7 +122,11 @@ extension ConsumerRun {
     /// - Returns: `nil` if the next message of the lane may be handled.
     private func handle(_ entry: WaitingEntry, _ claim: ClaimedLane, _ room: any WaitingRoomAccess) async -> LaneEnd? {
         let attributes = entry.envelope.attributes
-        switch await chain.handle(entry.envelope, attempt: entry.attempts + 1, mayRepeat: { !isStopping }) {
+        let attempt = entry.attempts + 1
+        if let failure = poison(attempt) {
+            return await bury(entry, claim, room, reason: .poison, failure: failure, attempts: attempt)
+        }
+        switch await chain.handle(entry.envelope, attempt: attempt, mayRepeat: { !isStopping }) {
         case .handled:
             break
         case .skipped(let reason):
@@ -119,8 +135,10 @@ extension ConsumerRun {
             runtime.instrument?.record(
                 MessageDelayed(attributes, consumer: name, delay: delay, error: failure.message))
             let later = entry.tried(attempts: attempts, failure: failure)
-            await settled("reschedule") { try await room.reschedule(later, after: delay, token: claim.token) }
-            return .leave
+            let isDone = await settled("reschedule") {
+                try await room.reschedule(later, after: delay, token: claim.token)
+            }
+            return isDone ? .ended : .unsettled
         case .dead(let reason, let failure, let attempts):
             return await bury(entry, claim, room, reason: reason, failure: failure, attempts: attempts)
         case .givenBack:
@@ -132,7 +150,7 @@ extension ConsumerRun {
         let isDone = await settled("complete") {
             try await room.complete(entry, token: claim.token, blockingLane: false)
         }
-        return isDone ? nil : .leave
+        return isDone ? nil : .unsettled
     }
 
     private func bury(
@@ -153,23 +171,33 @@ extension ConsumerRun {
         } catch {
             if Task.isCancelled { return .handBack }
             report(error, during: "capture a dead letter")
-            await settled("reschedule") {
+            let isDone = await settled("reschedule") {
                 try await room.reschedule(entry, after: Self.captureRetryDelay, token: claim.token)
             }
-            return .leave
+            return isDone ? .ended : .unsettled
         }
         runtime.instrument?.record(MessageDeadLettered(letter))
         let blocks = settings.parksFollowers && entry.envelope.attributes.partitionKey != nil
         let isDone = await settled("complete") {
             try await room.complete(entry, token: claim.token, blockingLane: blocks)
         }
-        if !isDone { return .leave }
+        if !isDone { return .unsettled }
         return blocks ? .handBack : nil
     }
 
-    /// Tries a few times to write down what became of a message; if that fails, its lease runs out and it is handled again.
-    @discardableResult
-    private func settled(_ operation: String, _ body: () async throws -> Void) async -> Bool {
+    /// Writes down what became of a message or a lane, also when the worker is cancelled meanwhile.
+    ///
+    /// - Returns: `false` if that failed a few times, or twice once the grace period is over; the lease runs out then,
+    ///   and the message is handled again.
+    private func settled(_ operation: String, _ body: @escaping @Sendable () async throws -> Void) async -> Bool {
+        let isDone = try? await withCancellationShield {
+            await self.tryToSettle(operation, body)
+        } onCancel: {
+        }
+        return isDone ?? false
+    }
+
+    private func tryToSettle(_ operation: String, _ body: @Sendable () async throws -> Void) async -> Bool {
         var failures = 0
         while true {
             do {
@@ -178,7 +206,9 @@ extension ConsumerRun {
             } catch {
                 failures += 1
                 report(error, during: operation)
-                guard Self.mayPass(error), failures < 5 else { return false }
+                // Once the grace period is over, a database that is gone must not hold up the end.
+                let most = monitor.withLock { $0.isGraceOver ? 2 : 5 }
+                guard Self.mayPass(error), failures < most else { return false }
                 guard (try? await runtime.time.sleep(for: troubleDelay(after: failures))) != nil else { return false }
             }
         }

@@ -194,7 +194,12 @@ final class ConsumerRun: Sendable {
             }
             var running = settings.concurrency
             while running > 0, let isWorker = await group.next() {
-                if isWorker { running -= 1 } else { group.cancelAll() }
+                if isWorker {
+                    running -= 1
+                } else {
+                    monitor.withLock { $0.isGraceOver = true }
+                    group.cancelAll()
+                }
             }
             group.cancelAll()
         }

@@ -7,6 +7,7 @@ struct ConsumerSettings: Sendable {
     var retryPolicy: any RetryPolicy = .immediate(attempts: 3).then(
         .exponential(from: .milliseconds(500), upTo: .seconds(30), attempts: 6)
     )
+    var longestRetryAfter: Duration = .seconds(600)
     var classifier = FailureClassifier()
     var sink: (any DeadLetterSink)?
     var parksFollowers = false

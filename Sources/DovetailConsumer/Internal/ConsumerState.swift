@@ -55,6 +55,8 @@ extension ConsumerRun {
         var claims: [WaitingLane: (token: FencingToken, renewal: MonotonicInstant)] = [:]
 
         var isStopping = false
+        /// Whether the grace period has ended, and the workers were cancelled.
+        var isGraceOver = false
         var haveWorkersEnded = false
         var failure: (any Error)?
 

@@ -103,7 +103,8 @@ struct HandlerChain: Sendable {
             guard attempt < settings.retryPolicy.attempts else {
                 return .dead(verdict.reason, failure, attempts: attempt)
             }
-            let asked = (error as? any RetryAfterProviding)?.retryAfter ?? .zero
+            // Somebody else asks for it, and those behind the message wait as long.
+            let asked = min((error as? any RetryAfterProviding)?.retryAfter ?? .zero, settings.longestRetryAfter)
             let delay = max(asked, settings.retryPolicy.delay(after: attempt, random: runtime.random))
             return .retry(after: delay, failure: failure.inFlight, attempts: attempt)
         }

@@ -95,8 +95,12 @@ struct WaitingRoomLanes: Sendable {
         return due.map { name, lane in
             lastToken += 1
             let token = FencingToken(number: lastToken)
-            consumers[consumer]?[name]?.token = token
-            consumers[consumer]?[name]?.leaseEnd = now + lease
+            var lane = lane
+            // The last claim was not ended: whoever had it may be gone because of this message.
+            if lane.token != nil, let first = lane.places.first { lane.places[0].entry = first.entry.lost() }
+            lane.token = token
+            lane.leaseEnd = now + lease
+            consumers[consumer]?[name] = lane
             return ClaimedLane(lane: name, token: token, entries: lane.places.prefix(entriesPerLane).map(\.entry))
         }
     }

@@ -9,6 +9,8 @@ public final class RetryTopicSubscription<Inner: Transport>: TransportSubscripti
     private struct InHand: Sendable {
         let envelope: Envelope<Bytes>
         let retries: RetryHeaders
+        /// Whether its copy is stored where it is to wait.
+        var isMoved = false
     }
 
     private let inner: Inner.Subscription
@@ -84,14 +86,20 @@ public final class RetryTopicSubscription<Inner: Transport>: TransportSubscripti
     /// Says what became of deliveries; those that are to come again after a while move to the topic of that delay.
     ///
     /// - Parameter settlements: The deliveries with what became of them.
-    /// - Throws: What the transport throws; the deliveries may then come again.
+    /// - Throws: What the transport throws; the deliveries can then be settled again, or come again.
     public func settle(_ settlements: [Settlement]) async throws {
         var settled = settlements
         var copies: [(index: Int, envelope: Envelope<Bytes>)] = []
         let now = time.now()
         let inHand = inHand.withLock { $0 }
         for (index, settlement) in settlements.enumerated() {
-            guard case .retry(let delay) = settlement.outcome, delay > .zero, let item = inHand[settlement.delivery],
+            guard let item = inHand[settlement.delivery] else { continue }
+            if item.isMoved {
+                // Settled once more, since that failed after the copy was stored: with another one it would come twice.
+                settled[index] = .acknowledge(settlement.delivery)
+                continue
+            }
+            guard case .retry(let delay) = settlement.outcome, delay > .zero,
                 transport.order == .givenUp || item.envelope.attributes.partitionKey == nil,
                 let topic = transport.delays.topic(for: delay, of: group)
             else { continue }
@@ -101,7 +109,9 @@ public final class RetryTopicSubscription<Inner: Transport>: TransportSubscripti
             let results = try await transport.inner.publish(copies.map(\.envelope))
             for ((index, _), result) in zip(copies, results) where result.error == nil {
                 // One that could not be published waits where it is.
-                settled[index] = .acknowledge(settlements[index].delivery)
+                let delivery = settlements[index].delivery
+                settled[index] = .acknowledge(delivery)
+                self.inHand.withLock { $0[delivery]?.isMoved = true }
             }
         }
         try await inner.settle(settled)

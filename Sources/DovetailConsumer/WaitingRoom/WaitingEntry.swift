@@ -19,7 +19,7 @@ public struct WaitingEntry: Sendable, Identifiable {
     /// Where in the topic it stood.
     public let position: String
 
-    /// How often it was tried so far.
+    /// How often it was tried so far, attempts of which nobody knows how they ended included.
     public let attempts: Int
 
     /// Why it was last not handled; `nil` if it only follows another one.
@@ -77,6 +77,13 @@ public struct WaitingEntry: Sendable, Identifiable {
             consumer: consumer, envelope: envelope, topic: topic, position: position, attempts: attempts,
             failure: failure, id: id)
     }
+
+    /// The same entry after an attempt of which nobody knows how it ended.
+    func lost() -> WaitingEntry {
+        WaitingEntry(
+            consumer: consumer, envelope: envelope, topic: topic, position: position, attempts: attempts + 1,
+            failure: failure, id: id)
+    }
 }
 
 /// The name of a line in a waiting room: messages in it are handled one after the other.
@@ -95,12 +102,15 @@ public struct WaitingLane: TextValue {
 
     /// Names the lane of a topic and key.
     ///
+    /// The name has U+FFFD in place of the character zero, which not every database keeps.
+    ///
     /// - Parameters:
     ///   - topic: The topic.
     ///   - key: The key.
     public init(topic: Topic, key: PartitionKey) {
-        // The length of the topic keeps lanes of different topics apart, whatever characters these contain.
-        self.init(rawValue: "key:\(topic.rawValue.utf8.count):\(topic):\(key)")
+        // The length of the topic keeps lanes of different topics apart, whatever characters these contain. Keys that differ
+        // only in their zeros may share one, which keeps the order of both: a name that cannot be stored would end the consumer.
+        self.init(rawValue: FailureDetail.storable("key:\(topic.rawValue.utf8.count):\(topic):\(key)"))
     }
 
     init(entry: String) {

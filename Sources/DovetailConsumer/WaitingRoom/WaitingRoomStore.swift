@@ -22,6 +22,8 @@ public protocol WaitingRoomDatabase<Transaction>: Database {
 /// - A claim holds a lane for the length of a lease. While it does, no other claim gets any message of the lane. A later claim of
 ///   the same lane has a higher fencing token, and from then on the earlier one is refused with
 ///   ``DatabaseError/Code/leaseLost``.
+/// - A claim of a lane whose last claim ran out counts an attempt of the first message: whoever had it may be gone because
+///   of that message, which would otherwise come again without end.
 /// - A message whose identifier is in its lane already is not put there again.
 ///
 /// All times are those of the store's own clock. Verbs that take no transaction run in one of their own. Stores are safe to use
@@ -130,7 +132,7 @@ public protocol WaitingRoomStore<Transaction>: Sendable {
     /// - Throws: ``DatabaseError`` with ``DatabaseError/Code/leaseLost``.
     func reschedule(_ entry: WaitingEntry, after delay: Duration, token: FencingToken) async throws
 
-    /// Ends a claim; what is left in the lane is due as it was before.
+    /// Ends a claim; what is left in the lane is due as it was before, and no attempt is counted.
     ///
     /// - Parameters:
     ///   - lane: The lane; nothing happens if it is not there any more.

@@ -21,7 +21,8 @@ extension SQLWaitingRoomStore {
             let now = try await tx.now()
             let due = try await tx.query(
                 """
-                SELECT id, lane, due FROM \(raw: lanes) WHERE consumer = \(consumer) AND blocked = 0 AND claimable <= \(now)
+                SELECT id, lane, due, token FROM \(raw: lanes)
+                WHERE consumer = \(consumer) AND blocked = 0 AND claimable <= \(now)
                 ORDER BY claimable, id LIMIT \(limit)\(raw: dialect.freeRowLock)
                 """)
             guard !due.isEmpty else { return [] }
@@ -32,6 +33,8 @@ extension SQLWaitingRoomStore {
             var claimed: [ClaimedLane] = []
             for row in due {
                 let lane = LaneName(consumer: consumer, lane: try row.text(1))
+                // The last claim was not ended: whoever had it may be gone because of the first message.
+                if try row.optionalInteger(3) != nil { try tx.send(lostAttempt(of: lane)) }
                 let entries = try await entries(of: lane, limit: entryLimit, in: tx)
                 token &+= 1
                 try await tx.execute(
@@ -47,6 +50,14 @@ extension SQLWaitingRoomStore {
             }
             return claimed
         }
+    }
+
+    private func lostAttempt(of lane: LaneName) -> SQL {
+        """
+        UPDATE \(raw: waiting) SET attempts = attempts + 1
+        WHERE \(lane.condition) AND attempts < \(Int64(Int32.max))
+            AND place = (SELECT MIN(place) FROM \(raw: waiting) WHERE \(lane.condition))
+        """
     }
 
     private func entries(of lane: LaneName, limit: Int, in tx: Transaction) async throws -> [WaitingEntry] {

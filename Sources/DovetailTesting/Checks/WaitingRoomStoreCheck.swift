@@ -77,6 +77,9 @@ public enum WaitingRoomStoreCheck: String, CaseIterable, Sendable, CustomTestStr
     /// When a lease has run out, the lane is claimed again with a higher token.
     case expiredIsClaimedAgain
 
+    /// A claim that ran out counts as an attempt of the first message; one that was handed back or put back does not.
+    case lostClaimIsAnAttempt
+
     /// What a former owner settles after another has claimed the lane is refused by name and changes nothing.
     case lateSettlementIsRefused
 
@@ -146,6 +149,7 @@ public enum WaitingRoomStoreCheck: String, CaseIterable, Sendable, CustomTestStr
             case .laneIsInOneClaim: try await probe.laneIsInOneClaim()
             case .concurrentClaimsAreDisjoint: try await probe.concurrentClaimsAreDisjoint()
             case .expiredIsClaimedAgain: try await probe.expiredIsClaimedAgain()
+            case .lostClaimIsAnAttempt: try await probe.lostClaimIsAnAttempt()
             case .lateSettlementIsRefused: try await probe.lateSettlementIsRefused()
             case .renewedIsKept: try await probe.renewedIsKept()
             case .rescheduledComesAgainLater: try await probe.rescheduledComesAgainLater()

@@ -37,6 +37,7 @@ struct BrokenWaitingRoom: WaitingRoomStore {
         case mixesConsumers, admitsAllFollowers, followersOvertake, looksBeforeLocking, occupiedForGood, ignoresBlocks
         case restoresLast, forgetsToBlock, exceedsLimit, freesOnAdmit, ignoresLease, neverExpires, ignoresFencing
         case renewsNothing, forgetsAttempts, keepsHandedBack, tellsNoTime, countsNothing
+        case forgetsLostClaims
     }
 
     struct Memory: Sendable {
@@ -162,8 +163,19 @@ struct BrokenWaitingRoom: WaitingRoomStore {
             for: scope(consumer), limit: defect == .exceedsLimit ? limit + 1 : limit, entriesPerLane: entryLimit,
             lease: lease)
         database.memory.withLock { for claim in claimed { $0.tokens[claim.lane] = claim.token } }
-        guard defect == .reversesLanes else { return claimed }
-        return claimed.map { ClaimedLane(lane: $0.lane, token: $0.token, entries: $0.entries.reversed()) }
+        switch defect {
+        case .reversesLanes:
+            return claimed.map { ClaimedLane(lane: $0.lane, token: $0.token, entries: $0.entries.reversed()) }
+        case .forgetsLostClaims:
+            return claimed.map { ClaimedLane(lane: $0.lane, token: $0.token, entries: $0.entries.map(uncounted)) }
+        default: return claimed
+        }
+    }
+
+    private func uncounted(_ entry: WaitingEntry) -> WaitingEntry {
+        WaitingEntry(
+            consumer: entry.consumer, envelope: entry.envelope, topic: entry.topic, position: entry.position,
+            failure: entry.failure, id: entry.id)
     }
 
     /// The token to settle with: the last one given, if the right one does not matter.

@@ -71,6 +71,8 @@ package enum EveryVerb {
             try await rooms.block(lane, for: "c", followers: [], in: tx)
             try await rooms.release(lane, for: "c", restoring: [entries[2]], in: tx)
         }
+        // Nobody ends it.
+        _ = try await rooms.claimDue(for: "c", limit: 1, entriesPerLane: 1, lease: .zero)
         for _ in 0..<2 {
             guard
                 let claim = try await rooms.claimDue(

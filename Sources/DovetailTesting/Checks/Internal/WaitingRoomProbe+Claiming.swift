@@ -112,6 +112,27 @@ extension WaitingRoomProbe {
         try probe.require(third.token > second.token, "The token of a later claim is not higher.")
     }
 
+    func lostClaimIsAnAttempt() async throws {
+        let span = probe.patience.span
+        try await admit("a1", "a2")
+        _ = try await claimOne(["a1", "a2"], lease: span, "The lane")
+        try await probe.waitForSpan()
+        let second = try await claimOne(["a1", "a2"], "The lane once the lease has run out")
+        try probe.require(second.entries.map(\.attempts), is: [1, 0], "The attempts once a claim has run out")
+        try await store.handBack(second.lane, for: consumer, token: second.token)
+        let third = try await claimOne(["a1", "a2"], lease: span, "The lane once it is handed back")
+        try probe.require(third.entries.map(\.attempts), is: [1, 0], "The attempts once a claim was handed back")
+        // The other message is the first now.
+        try await complete(third.entries.prefix(1), of: third)
+        try await probe.waitForSpan()
+        let fourth = try await claimOne(["a2"], "The lane once the lease has run out")
+        try probe.require(fourth.entries.map(\.attempts), is: [1], "The attempts of the next message")
+        guard let entry = fourth.entries.first else { return }
+        try await store.reschedule(entry.tried(attempts: 2, failure: oops), after: .zero, token: fourth.token)
+        let fifth = try await claimOne(["a2"], "The lane once its message was put back")
+        try probe.require(fifth.entries.map(\.attempts), is: [2], "The attempts as they were put back")
+    }
+
     func lateSettlementIsRefused() async throws {
         try await admit("a1", "a2")
         let late = try await claimOne(["a1", "a2"], lease: probe.patience.span, "The lane")
@@ -133,7 +154,8 @@ extension WaitingRoomProbe {
         try await requireNothingDue("What was refused does not free the lane")
         try await store.handBack(current.lane, for: consumer, token: current.token)
         let after = try await claimOne(["a1", "a2"], "The lane, unchanged")
-        try probe.require(after.entries.first?.attempts, is: 0, "The attempts")
+        // The one whose claim ran out.
+        try probe.require(after.entries.first?.attempts, is: 1, "The attempts")
         try await complete(after.entries, of: after)
         try await probe.require(.leaseLost, "Completing what is not there any more") {
             try await store.complete(entry, token: late.token, blockingLane: false)
