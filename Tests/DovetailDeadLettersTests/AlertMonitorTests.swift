@@ -162,6 +162,51 @@ struct AlertMonitorTests {
         }
     }
 
+    @Test(arguments: [true, false])
+    func aSinkThatStaysBrokenSilencesNoOther(isFirst: Bool) async throws {
+        let world = TestWorld()
+        let (sound, deaf) = (Pager(), Pager(failing: .max))
+        let monitor = isFirst ? monitor(world, deaf, sound) : monitor(world, sound, deaf)
+        try await world.run(monitor) {
+            for number in 1...2 {
+                try await world.letters.capture([letter("\(number)")])
+                try await world.advance(by: .seconds(120))
+                try await world.letters.discard(.all, note: "")
+                try await world.advance(by: .seconds(120))
+            }
+            #expect(sound.kinds == [.raised, .resolved, .raised, .resolved])
+            #expect(deaf.kinds.isEmpty)
+            // Once mended, it hears of what is so now.
+            deaf.failures.withLock { $0 = 0 }
+            try await world.advance(by: .seconds(60))
+            #expect(deaf.kinds == [.resolved])
+            try await world.letters.capture([letter("3")])
+            try await world.advance(by: .seconds(60))
+            #expect(deaf.kinds == [.resolved, .raised])
+            #expect(sound.kinds.count == 5)
+            _ = try await world.deadLetters()
+        }
+    }
+
+    @Test func aSinkIsNotToldOfAnAlertBehindItsEndBecauseAnotherIsSlow() async throws {
+        let world = TestWorld()
+        let (sound, slow) = (Pager(), Pager(after: .seconds(200)))
+        let (first, second) = (monitor(world, slow, sound), monitor(world, Pager(), sound))
+        try await world.run {
+            try await world.letters.capture([letter("1")])
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await first.check() }
+                try await world.advance(by: .seconds(100))
+                try await world.letters.discard(.all, note: "")
+                try await second.check()
+                try await world.advance(by: .seconds(200))
+                while try await group.next() != nil {}
+            }
+            #expect(slow.kinds == [.raised])
+            #expect(sound.kinds == [.resolved])
+        }
+    }
+
     @Test(
         arguments: .simulated(seeds: 30, crashes: CrashPlan(atEffects: 0.2, downtime: .zero ... .seconds(20), most: 15))
     )

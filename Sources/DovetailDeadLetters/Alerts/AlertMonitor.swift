@@ -12,6 +12,9 @@ public import DovetailCore
 /// What was raised is kept in the database, so that any number of monitors raise an alert once, and a monitor that was down tells of
 /// what came meanwhile. An alert is about one rule, queue and tier; a letter that comes while it stands raises none, whatever its
 /// kind.
+///
+/// A sink that fails is told again at each look of what is so then, and keeps the others waiting for nothing. One that
+/// was out of reach while an alert stood hears only that it is over.
 public struct AlertMonitor<DB: DeadLetterDatabase & TableDatabase>: Service {
     private let queue: DeadLetterQueue<DB>
     private let service: String
@@ -69,6 +72,8 @@ public struct AlertMonitor<DB: DeadLetterDatabase & TableDatabase>: Service {
         for alert in try await watch.findDue(owner: runtime.makeUUID().description) {
             var delivered = alert.delivered
             for (index, sink) in sinks.enumerated() where !delivered.contains(index) {
+                // Another may have told the end of it by now.
+                guard try await watch.renew(alert, at: runtime.time.now()) else { break }
                 do {
                     try await sink.send(alert.alert)
                     delivered.insert(index)

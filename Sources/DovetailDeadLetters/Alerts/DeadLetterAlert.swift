@@ -113,7 +113,8 @@ public struct DeadLetterAlert: Sendable, Hashable {
 /// Takes alerts to people.
 ///
 /// An alert is raised once and resolved once. It is sent again, under the same identifier, if a sink throws or the process ends before
-/// it is known to be sent.
+/// it is known to be sent. What a sink throws at may have reached people, so it is told of the end of an alert even if it
+/// threw at its beginning.
 public protocol AlertSink: Sendable {
     /// Sends an alert.
     ///

@@ -94,9 +94,11 @@ struct AlertWatch<DB: DeadLetterDatabase & TableDatabase>: Sendable {
             )
         }
         let kind: DeadLetterAlert.Kind
+        // A sink that cannot be told keeps a phase from its end, and must not keep the others from the next one.
         switch status?.phase {
-        case nil where recentCount >= rule.threshold, .raising?: kind = .raised
-        case .raised? where count == 0, .resolving?: kind = .resolved
+        case nil where recentCount >= rule.threshold, .raising? where count > 0: kind = .raised
+        case .resolving? where recentCount >= rule.threshold: kind = .raised
+        case .raised? where count == 0, .raising?, .resolving?: kind = .resolved
         default: return nil
         }
         let largest = groups.filter { $0.id.queue == shelf.queue && $0.id.tier == shelf.tier && matches($0, filter) }
@@ -124,7 +126,8 @@ struct AlertWatch<DB: DeadLetterDatabase & TableDatabase>: Sendable {
         _ alert: DeadLetterAlert, _ key: String, _ entry: Table<DB, AlertStatus>.Entry?, _ owner: String
     ) async throws -> Due? {
         let phase: AlertStatus.Phase = alert.kind == .raised ? .raising : .resolving
-        if let row = entry?.row, row.phase == phase, let end = row.ownedUntil, end > now { return nil }
+        // Of the phase before as well, or its end might be told first.
+        if let end = entry?.row.ownedUntil, end > now { return nil }
         var status = AlertStatus(rule: alert.rule.name, queue: alert.queue, tier: alert.tier, phase: phase)
         // Sinks that were told already, before another one failed, are not told again.
         if let row = entry?.row, row.phase == phase { status.delivered = row.delivered }
@@ -138,6 +141,20 @@ struct AlertWatch<DB: DeadLetterDatabase & TableDatabase>: Sendable {
             return nil
         }
         return Due(alert: alert, key: key, owner: owner, delivered: status.delivered)
+    }
+
+    /// Has others wait on while a sink is told: those before it may have taken long.
+    ///
+    /// - Returns: Whether it is still this monitor's to send.
+    func renew(_ due: Due, at time: Timestamp) async throws -> Bool {
+        try await database.withTransaction { tx in
+            guard let entry = try await statuses.entry(due.key, in: tx) else { return false }
+            var status = entry.row
+            guard status.owner == due.owner else { return false }
+            status.ownedUntil = time + patience
+            try await statuses.put(status, at: due.key, expecting: entry.version, in: tx)
+            return true
+        }
     }
 
     /// Writes down which sinks have been told.
