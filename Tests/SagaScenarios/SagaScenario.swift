@@ -14,6 +14,7 @@ package enum SagaScenario: String, CaseIterable, Sendable, CustomTestStringConve
     case deathsAreCounted = "12: A step in whose middle engines end again and again parks, after exactly so many"
     case startedOnce = "30, 31: Starting twice at once, and after the end, makes one saga"
     case messagesOnce = "32, 34, 35, 49: A message is taken once, whenever it comes and whatever it is found by"
+    case lostAnswersOnMessages = "13, 32: A message that a commit takes whose answer gets lost is taken, and once"
     case sweptOnce = "33, 60: Sagas that end while others are forgotten are forgotten once"
     case lateSaves = "36: One that was cut off and is late writes nothing"
     case manySagas = "37, 39: Many sagas and two engines: each step is run once, and all end"
@@ -49,6 +50,7 @@ package enum SagaScenario: String, CaseIterable, Sendable, CustomTestStringConve
         case .deathsAreCounted: try await stage.deathsAreCounted()
         case .startedOnce: try await stage.startedOnce()
         case .messagesOnce: try await stage.messagesOnce()
+        case .lostAnswersOnMessages: try await stage.lostAnswersOnMessages()
         case .sweptOnce: try await stage.sweptOnce()
         case .lateSaves: try await stage.lateSaves()
         case .manySagas: try await stage.manySagas()

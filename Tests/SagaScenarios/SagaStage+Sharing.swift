@@ -81,6 +81,66 @@ extension SagaStage {
         }
     }
 
+    func lostAnswersOnMessages() async throws {
+        let bus = InMemoryTransport()
+        let factory = EnvelopeFactory(source: "/test", runtime: runtime)
+        // A group that comes later would not see what was published before.
+        await (try bus.subscribe(to: [Paid.topic], as: "sagas")).close()
+        for commit in 0..<7 {
+            for moment in Trouble.Moment.allCases {
+                let (id, workers) = (SagaID("\(commit)-\(moment)"), Workers())
+                let key = id.rawValue
+                let cents: @Sendable (Paid) -> String? = { "\($0.cents)" }
+                let isReleased = Mutex(false)
+                let saga = Plain {
+                    Parallel {
+                        Wait(
+                            "first", for: Paid.self, by: { $0.number }, matching: { _ in key }, into: \.notes["first"],
+                            cents)
+                        Step("slow", into: \.notes["slow"]) { _, step in
+                            while !isReleased.withLock({ $0 }) { try await SystemTime().sleep(for: .milliseconds(2)) }
+                            return try workers.work(step)
+                        }
+                    }
+                    workers.step("between")
+                    Wait(
+                        "second", for: Paid.self, by: { $0.number }, matching: { _ in key }, into: \.notes["second"],
+                        cents)
+                    workers.step("after")
+                }
+                let (engine, other) = (
+                    try engine(saga, troubled: .hiccup(at: commit, moment)), try engine(saga, in: two)
+                )
+                let inbox = Consumer("sagas", on: bus) { other.routes }
+                func publish(_ cents: Int) async throws {
+                    let payment = Paid(number: key, cents: cents)
+                    let envelope = try await factory.envelope(for: payment, options: PublishOptions())
+                    _ = try await bus.publish([envelope])
+                    try await until("the message has come") { bus.backlog(of: "sagas", on: [Paid.topic]) == 0 }
+                }
+                try await running(engine, inbox) {
+                    // What the one who starts is told, it tries again.
+                    for _ in 1...2 where (try? await engine.start(Plain.self, id: id, state: .init())) != nil { break }
+                    try await publish(1)
+                    isReleased.withLock { $0 = true }
+                    try await until("it waits again") { try await other.instance(id)?.step == "second" }
+                    try await publish(2)
+                    try await untilOver(other, id)
+                }
+                let instance = try #require(try await other.instance(id))
+                #expect(instance.status == .completed)
+                let notes = try instance.state(of: Plain.self).notes
+                #expect(notes["first"] == "1" && notes["second"] == "2", "\(id)")
+                #expect(workers.calls == ["slow", "between", "after"], "\(id)")
+                let records = try await other.history(of: id).records
+                #expect(records.map(\.number) == Array(1...Int64(records.count)))
+                #expect(records.count { $0.kind == .received } == 2)
+                // The engine that did not hear has gone on all the same.
+                #expect(!records.contains { $0.kind == .takenOver }, "\(id)")
+            }
+        }
+    }
+
     func sweptOnce() async throws {
         let workers = Workers()
         let engines = [try engine(ordinary(workers), in: one), try engine(ordinary(workers), in: two)]

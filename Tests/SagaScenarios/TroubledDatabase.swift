@@ -14,6 +14,8 @@ package final class Trouble: Sendable {
 
     private struct State: Sendable {
         var transactions = 0
+        var reads = 0
+        var isRefusing = false
         var isOver = false
     }
 
@@ -53,13 +55,21 @@ package final class Trouble: Sendable {
         Trouble(commit: commit, moment: moment, isTheEnd: true, renews: true)
     }
 
-    /// Nothing goes wrong until ``die()`` is called.
+    /// Nothing goes wrong until ``refuse(_:)`` or ``die()`` is called.
     package static var mortality: Trouble { Trouble(commit: nil, moment: .before, isTheEnd: true, renews: true) }
 
     /// From now on nothing reaches the database any more.
     package func die() {
         state.withLock { $0.isOver = true }
     }
+
+    /// Has transactions that may write refused from now on, or no longer.
+    package func refuse(_ isRefusing: Bool) {
+        state.withLock { $0.isRefusing = isRefusing }
+    }
+
+    /// How many transactions only read.
+    package var reads: Int { state.withLock(\.reads) }
 
     /// Whether the process is taken for dead.
     package var isOver: Bool { state.withLock(\.isOver) }
@@ -68,8 +78,14 @@ package final class Trouble: Sendable {
         if isOver { throw Self.gone }
     }
 
+    fileprivate func read() throws {
+        try check()
+        state.withLock { $0.reads += 1 }
+    }
+
     fileprivate func transaction<Result>(_ body: () async throws -> Result) async throws -> Result {
         try check()
+        if state.withLock(\.isRefusing) { throw DatabaseError(.readOnlyDatabase, "Nothing can be written now.") }
         let number = state.withLock { state in
             defer { state.transactions += 1 }
             return state.transactions
@@ -111,7 +127,7 @@ package struct TroubledDatabase<Inner: ScenarioDatabase>: SagaDatabase, OutboxDa
     package func withReadTransaction<Result>(
         _ body: (Inner.Transaction) async throws -> Result
     ) async throws -> Result {
-        try trouble.check()
+        try trouble.read()
         return try await inner.withReadTransaction(body)
     }
 }

@@ -38,6 +38,9 @@ public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
 
     /// Adds a saga, if and when the transaction commits and unless there is one of its identifier.
     ///
+    /// Where transactions run side by side, one that sees an earlier moment is run again if a message has been kept since that the
+    /// saga waits for.
+    ///
     /// - Parameters:
     ///   - change: The saga as it begins.
     ///   - tx: The transaction.
@@ -73,6 +76,7 @@ public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
         var change = change
         change.renumber(upTo: records)
         try await writeBeside(change, in: tx)
+        for wait in change.opened { try requireNoneKept(wait, of: row.name, in: tx) }
         return .inserted(records: records)
     }
 
@@ -82,12 +86,15 @@ public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
     ///   - change: What to write.
     ///   - tx: The transaction.
     /// - Returns: Whether it was written, or there are messages that the caller has not seen.
-    /// - Throws: `DatabaseError` with `leaseLost` if another has claimed it meanwhile.
+    /// - Throws: `DatabaseError` with `leaseLost` if another has claimed it meanwhile, or what is stored is not what the change
+    ///   follows from.
     public func save(_ change: SagaChange, in tx: Transaction) async throws -> SagaSaved {
         try tx.check(database: database.core.id)
         try tx.checkWritable()
         let row = change.row
         let isHeld = change.lease != nil && !row.status.isFinal
+        // Where there is no record to tell by, that messages have been taken already shows in how many were seen.
+        let untaken: SQL = change.records.isEmpty && !change.taken.isEmpty ? "AND seen <> \(row.seen)" : ""
         let saved = try await tx.execute(
             """
             UPDATE \(raw: tables.sagas) SET
@@ -96,21 +103,13 @@ public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
                 changed_at = \(row.changed.microsecondsSinceEpoch), records = \(row.records), seen = \(row.seen),
                 claims = \(isHeld ? 1 : 0), leased = \(isHeld), claimable = \(claimable(change, tx))
             WHERE id = \(row.id.rawValue) AND epoch = \(row.epoch.number) AND signals = \(row.seen)
-                AND records = \(row.records &- Int64(change.records.count))
+                AND records = \(row.records &- Int64(change.records.count)) \(untaken)
             """)
-        guard saved > 0 else { return try await reasonNotSaved(change, in: tx) }
-        return .saved(signals: row.seen &+ (try await writeBeside(change, in: tx)))
-    }
-
-    private func reasonNotSaved(_ change: SagaChange, in tx: Transaction) async throws -> SagaSaved {
-        guard let stored = try await load(change.row.id, in: tx), stored.epoch == change.row.epoch else {
-            throw DatabaseError(
-                .leaseLost,
-                "The claim no longer holds the saga '\(change.row.id)': its lease ran out and another engine claimed it. Raise "
-                    + "the lease if this happens often.")
+        guard saved > 0 else {
+            if let outcome = try change.outcome(on: try await load(row.id, in: tx)) { return outcome }
+            throw DatabaseError(.serializationFailure, "The saga '\(row.id)' was changed while it was to be saved.")
         }
-        if !change.records.isEmpty, stored.records >= change.row.records { return .repeated(signals: stored.signals) }
-        return .unseenMessages
+        return .saved(signals: row.seen &+ (try await writeBeside(change, in: tx)))
     }
 
     /// When others may claim it.
@@ -190,6 +189,9 @@ public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
 
     /// Leaves a message for the sagas that wait for it, and makes them due; keeps it for one that will if none does.
     ///
+    /// In PostgreSQL, call it in a transaction of `IsolationLevel.readCommitted`: one that sees an earlier moment may overlook a saga
+    /// that has begun to wait since.
+    ///
     /// - Parameters:
     ///   - message: The message.
     ///   - retention: How long it is kept if nobody waits for it.
@@ -207,6 +209,7 @@ public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
         }
         if reached.isEmpty, message.target == nil {
             try insert(message, target: nil, expiry: try await tx.now().adding(retention), in: tx)
+            try noteKept(message.wait, of: message.name, in: tx)
         } else {
             wake(in: tx)
         }
@@ -246,13 +249,49 @@ public struct SQLSagaStore<Pool: SQLConnectionPool>: SagaStore {
             """) > 0
     }
 
+    // MARK: Side by side
+
     /// Keeps one who sends from overlooking one who begins to wait, where transactions run side by side.
+    ///
+    /// It works for those that see what was committed before each statement; an earlier moment stays as it was, lock or no lock.
     private func lock(_ wait: SagaWaitKey, of name: String, in tx: Transaction) async throws {
         guard let lock = dialect.lock else { return }
+        _ = try await tx.query(lock(number(of: wait, name)))
+    }
+
+    /// Leaves a trace of a message that is kept, for those whose transaction sees an earlier moment.
+    private func noteKept(_ wait: SagaWaitKey, of name: String, in tx: Transaction) throws {
+        guard dialect.lock != nil else { return }
+        try tx.send(
+            """
+            INSERT INTO \(raw: tables.counters) (name, value) VALUES (\(keptCounter(wait, name)), 1)
+            ON CONFLICT (name) DO UPDATE SET value = \(raw: tables.counters).value + excluded.value
+            """)
+    }
+
+    /// Fails so that the transaction is run again if a message was kept since the moment that it sees.
+    ///
+    /// That moment may be the first statement of somebody's own transaction, long before the lock was taken. What an insert conflicts
+    /// with must be visible to it, or the server refuses it with a serialization failure.
+    private func requireNoneKept(_ wait: SagaWaitKey, of name: String, in tx: Transaction) throws {
+        guard dialect.lock != nil else { return }
+        try tx.send(
+            """
+            INSERT INTO \(raw: tables.counters) (name, value) VALUES (\(keptCounter(wait, name)), 0)
+            ON CONFLICT (name) DO NOTHING
+            """)
+    }
+
+    /// The counter of messages that were kept; those of some keys share one, so that there are not more and more.
+    private func keptCounter(_ wait: SagaWaitKey, _ name: String) -> String {
+        "saga messages kept \(UInt64(bitPattern: number(of: wait, name)) % 1024)"
+    }
+
+    private func number(of wait: SagaWaitKey, _ name: String) -> Int64 {
         let digest = DeterministicID.make(namespace: "dovetail.saga.wait", [name, wait.type.rawValue, wait.key])
         var number: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in digest.utf8 { number = (number ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        _ = try await tx.query(lock(Int64(bitPattern: number)))
+        return Int64(bitPattern: number)
     }
 
     private func wake(in tx: Transaction) {

@@ -57,13 +57,13 @@ extension SagaMachine {
     private mutating func retry(_ order: SagaOrder) throws(SagaError) {
         try requireParked()
         note(order)
-        let calls = Set(outline.leaves.filter { $0.kind == .call }.map(\.name))
+        let tried = Set(outline.leaves.filter { $0.kind == .call || $0.kind == .ask }.map(\.name))
         change { progress in
             progress.parked = nil
             for index in progress.steps.indices {
                 let step = progress.steps[index]
                 // Pauses and waits whose time is not up go on as they were.
-                guard step.phase == .undoing || (step.phase == .started && calls.contains(step.name)) else { continue }
+                guard step.phase == .undoing || (step.phase == .started && tried.contains(step.name)) else { continue }
                 progress.steps[index].attempt = 1
                 progress.steps[index].due = nil
             }
@@ -71,7 +71,7 @@ extension SagaMachine {
         restartWaits()
     }
 
-    /// Waits whose time was up begin anew.
+    /// Waits whose time was up begin anew, and commands are sent again.
     private mutating func restartWaits() {
         for step in progress.steps where step.phase == .started && step.due == nil && step.key != nil {
             let due = environment.due(step.name, now)?.roundedUp
@@ -90,13 +90,29 @@ extension SagaMachine {
                 "The saga '\(id)' is not parked at a step '\(name)' that could be skipped. It says: "
                     + "\(parked?.reason ?? "")")
         }
+        guard !inFlight.contains(name) else {
+            throw SagaError(
+                .cannotResume, "The step '\(name)' of the saga '\(id)' runs right now. Try again when it has ended.")
+        }
         var noted = order
         noted.step = name
         note(noted)
+        var skipped = step
+        skipped.due = nil
+        if step.phase == .undoing {
+            skipped.phase = .leftAlone
+        } else if outline[name]?.hasUndo ?? false {
+            // Whoever did it, somebody by hand or an attempt that nobody heard of, it is undone with the others.
+            skipped.phase = .done
+            skipped.isByHand = true
+            skipped.order = progress.completions + 1
+        } else {
+            skipped.phase = .skipped
+        }
         change { progress in
             progress.parked = nil
-            progress[name]?.phase = step.phase == .undoing ? .leftAlone : .skipped
-            progress[name]?.due = nil
+            progress.completions = max(progress.completions, skipped.order ?? 0)
+            progress[name] = skipped
         }
     }
 

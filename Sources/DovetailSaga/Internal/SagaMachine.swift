@@ -212,16 +212,18 @@ struct SagaMachine: Sendable {
 
     private mutating func waitedInVain(_ step: StepProgress) {
         note(.waitedInVain, step: step.name)
-        var step = step
-        switch outline[step.name]?.timeout {
-        case .goOn?:
+        var (step, verdict) = (step, outline[step.name]?.timeout ?? .compensate)
+        // No plan says so, but a saga may have passed its pivot by an earlier one.
+        if verdict == .compensate, progress.isPastPivot { verdict = .park }
+        switch verdict {
+        case .goOn:
             step.phase = .skipped
             end(&step)
-        case .park?:
+        case .park:
             step.due = nil
             progress[step.name] = step
             park("The message that '\(step.name)' waits for did not come in time.", step: step.name)
-        case .compensate?, nil:
+        case .compensate:
             step.phase = .dropped
             end(&step)
             turnBack("The message that '\(step.name)' waits for did not come in time.")
@@ -316,7 +318,7 @@ struct SagaMachine: Sendable {
             progress[step.name] = step
             return advanceBackward()
         }
-        step.wasDone = step.phase == .done
+        step.wasDone = step.phase == .done && step.isByHand != true
         step.phase = .undoing
         step.attempt = 1
         progress[step.name] = step

@@ -209,6 +209,14 @@ private struct PlanCheck {
                     "The step '\(other.name)' of the saga '\(outline.name)' runs beside '\(one.name)', which is retriable. "
                         + "Make both retriable, or neither.")
             }
+            if let one = stage.leaves.first(where: { $0.role == .retriable }),
+                let wait = stage.leaves.first(where: { $0.timeout == .compensate })
+            {
+                throw error(
+                    "The wait '\(wait.name)' of the saga '\(outline.name)' runs beside '\(one.name)', which is retriable, "
+                        + "and is to compensate when it was in vain. Say `otherwise: .goOn` or `otherwise: .park`, or "
+                        + "wait without a limit.")
+            }
             for leaf in stage.leaves {
                 if let decider { try check(leaf, behind: decider) }
                 if leaf.role == .pivot {

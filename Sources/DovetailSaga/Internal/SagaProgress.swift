@@ -144,6 +144,8 @@ struct StepProgress: Codable, Sendable, Equatable {
     var key: String?
     /// For a compensation, whether the step was done for certain.
     var wasDone: Bool?
+    /// Whether it counts as done only because somebody said so.
+    var isByHand: Bool?
 
     init(_ name: String, _ phase: Phase) {
         self.name = name

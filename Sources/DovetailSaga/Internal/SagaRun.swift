@@ -8,6 +8,12 @@ final class SagaRun<DB: SagaDatabase & OutboxDatabase>: Sendable {
     private struct State: Sendable {
         /// What this engine has claimed.
         var held: [SagaID: FencingToken] = [:]
+        /// Who looks for what is to do beside bodies that run, in what this engine has in hand.
+        var watches: [SagaID: SagaWatch] = [:]
+        /// When they were last told to look.
+        var lastHint: MonotonicInstant?
+        /// Whether they are to be told again.
+        var isHinted = false
         /// Started by this engine and not taken up yet.
         var accepted: [(row: SagaRow, clock: StoreClock)] = []
         var running = 0
@@ -95,12 +101,7 @@ final class SagaRun<DB: SagaDatabase & OutboxDatabase>: Sendable {
 
     /// Waits until there is something to do and room to do it.
     private func next() async throws -> [(SagaRow, StoreClock)] {
-        let concurrency = settings.concurrency
-        let room = try await monitor.wait(in: \.roomWaiters) { state -> Int? in
-            if state.isStopping { return 0 }
-            let room = concurrency - state.running
-            return room > 0 ? room : nil
-        }
+        let room = try await waitForRoom()
         guard room > 0 else { return [] }
         let accepted = takeAccepted(atMost: room)
         if !accepted.isEmpty { return accepted }
@@ -122,6 +123,32 @@ final class SagaRun<DB: SagaDatabase & OutboxDatabase>: Sendable {
         return []
     }
 
+    /// Waits until there is room for another saga, and passes on hints to those that run.
+    ///
+    /// - Returns: For how many there is; 0 if this engine is to stop.
+    private func waitForRoom() async throws -> Int {
+        let concurrency = settings.concurrency
+        let room: @Sendable (inout State) -> Int? = { state in
+            if state.isStopping { return 0 }
+            let room = concurrency - state.running
+            return room > 0 ? room : nil
+        }
+        if let found = monitor.withLock({ room(&$0) }) { return found }
+        return try await withThrowingTaskGroup(of: Int.self) { group in
+            group.addTask { try await self.monitor.wait(in: \.roomWaiters, until: room) }
+            group.addTask {
+                var isOwed = false
+                // It may have been meant for a saga that there was no room for.
+                defer { if isOwed { self.wakeUp.notify() } }
+                while true {
+                    if try await self.listen(atMost: nil) { isOwed = true }
+                }
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? 0
+        }
+    }
+
     private func takeAccepted(atMost limit: Int = .max) -> [(SagaRow, StoreClock)] {
         monitor.withLock { state in
             let taken = state.accepted.prefix(limit)
@@ -134,7 +161,7 @@ final class SagaRun<DB: SagaDatabase & OutboxDatabase>: Sendable {
     /// Waits until something may be due, this engine has started something, or is to stop.
     private func idle(atMost limit: Duration) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.wakeUp.wait(atMost: limit, time: self.runtime.time) }
+            group.addTask { _ = try await self.listen(atMost: limit) }
             group.addTask {
                 try await self.monitor.wait(in: \.roomWaiters) { state -> Void? in
                     state.isStopping || !state.accepted.isEmpty ? () : nil
@@ -143,6 +170,45 @@ final class SagaRun<DB: SagaDatabase & OutboxDatabase>: Sendable {
             defer { group.cancelAll() }
             try await group.next()
         }
+    }
+
+    /// Waits for a hint, or until one that was put off is due, and passes it on; as long as it takes without a limit.
+    ///
+    /// - Returns: Whether a hint was given.
+    private func listen(atMost limit: Duration?) async throws -> Bool {
+        let (now, least) = (runtime.time.monotonic(), leastBetweenHints)
+        let rest = monitor.withLock { state -> Duration? in
+            guard state.isHinted, let last = state.lastHint else { return limit }
+            let rest = max(.zero, last + least - now)
+            return limit.map { min($0, rest) } ?? rest
+        }
+        var isGiven = true
+        if let rest {
+            isGiven = try await wakeUp.wait(atMost: rest, time: runtime.time)
+        } else {
+            try await wakeUp.wait()
+        }
+        if isGiven { monitor.withLock { $0.isHinted = true } }
+        passOnHint()
+        return isGiven
+    }
+
+    /// Each look is a question to the database.
+    private var leastBetweenHints: Duration { settings.pollInterval / 10 }
+
+    /// Has those that look do it now: a hint does not say which saga it is for.
+    ///
+    /// One that comes too soon behind another is put off.
+    private func passOnHint() {
+        let (now, least) = (runtime.time.monotonic(), leastBetweenHints)
+        let watches = monitor.withLock { state -> [SagaWatch] in
+            let isTooSoon = state.lastHint.map { now - $0 < least } ?? false
+            guard state.isHinted, !isTooSoon else { return [] }
+            (state.isHinted, state.lastHint) = (false, now)
+            // In an order that is the same in each run of a simulation.
+            return state.watches.sorted { $0.key < $1.key }.map(\.value)
+        }
+        for watch in watches { watch.hint() }
     }
 
     private func waitForWork(atMost limit: Duration) async {
@@ -177,9 +243,14 @@ final class SagaRun<DB: SagaDatabase & OutboxDatabase>: Sendable {
     // MARK: One saga
 
     private func work(on row: SagaRow, _ clock: StoreClock) async {
+        let watch = SagaWatch()
+        monitor.withLock { $0.watches[row.id] = watch }
         do {
             if let held = try await workshop.takeUp(row, clock: clock) {
-                try await SagaWork(workshop, clock: clock, isStopping: { [self] in isStopping }).run(held)
+                let work = SagaWork(
+                    workshop, clock: clock, watch: watch, isStopping: { [self] in isStopping },
+                    report: { [self] in report($0, during: "save", of: row.id) })
+                try await work.run(held)
             }
         } catch let error as DatabaseError where error.code == .leaseLost {
             report(error, during: "save", of: row.id)
@@ -190,6 +261,7 @@ final class SagaRun<DB: SagaDatabase & OutboxDatabase>: Sendable {
         monitor.withLock { state in
             state.running -= 1
             if state.held[row.id] == row.epoch { state.held[row.id] = nil }
+            if state.watches[row.id] === watch { state.watches[row.id] = nil }
             return state.roomWaiters.wakeAll()
         }.resume()
     }

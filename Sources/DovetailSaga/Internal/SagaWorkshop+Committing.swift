@@ -4,26 +4,49 @@ import DovetailCore
 import DovetailOutbox
 
 extension SagaWorkshop {
+    /// A turn of which nobody has said whether it was written.
+    struct Unanswered: Error {
+        let turn: Turn
+        let cause: any Error
+    }
+
     /// Works out what an event leads to and commits it, with the messages that came meanwhile.
     ///
+    /// What was worked out before and may have been written, although nobody said so, is written again as it is: the store can tell
+    /// that it has it already, while the messages that it took would not be found a second time.
+    ///
     /// - Returns: The saga as it is now; `nil` if the claim is given back.
-    /// - Throws: `DatabaseError`, with `leaseLost` if another engine has the saga.
+    /// - Throws: ``Unanswered`` if writing failed, also with `leaseLost` if another engine has the saga; `DatabaseError` if reading did.
     func commit(
-        _ held: HeldSaga, _ event: StepEnd?, inFlight: Set<String>, clock: StoreClock, isTakenOver: Bool,
-        isStopping: Bool
+        _ held: HeldSaga, _ event: StepEnd?, again unanswered: Turn?, inFlight: Set<String>, clock: StoreClock,
+        isTakenOver: Bool, isStopping: Bool
     ) async throws -> HeldSaga? {
-        var messages: SagaMessages?
-        if held.row.signals > held.row.seen {
-            messages = try await database.withReadTransaction { tx in
-                try await database.sagaStore.messages(for: held.row.id, in: tx)
-            }
-        }
-        while true {
-            let turn = try await turn(
+        func next(_ messages: SagaMessages?) async throws -> Turn {
+            try await self.turn(
                 held, event, messages: messages, inFlight: inFlight, now: clock.now, isTakenOver: isTakenOver,
                 isStopping: isStopping)
+        }
+        var turn: Turn
+        if let unanswered {
+            turn = unanswered
+        } else {
+            var messages: SagaMessages?
+            if held.row.signals > held.row.seen {
+                messages = try await database.withReadTransaction { tx in
+                    try await database.sagaStore.messages(for: held.row.id, in: tx)
+                }
+            }
+            turn = try await next(messages)
+        }
+        while true {
             guard turn.isNeeded else { return turn.held }
-            switch try await write(turn) {
+            let written: Written
+            do {
+                written = try await write(turn)
+            } catch {
+                throw Unanswered(turn: turn, cause: error)
+            }
+            switch written {
             case .written(let signals):
                 tell(turn)
                 guard turn.change.lease != nil else { return nil }
@@ -32,7 +55,7 @@ extension SagaWorkshop {
                 // As after every save that keeps the claim.
                 held.row.claims = 1
                 return held
-            case .unseen(let all): messages = all
+            case .unseen(let all): turn = try await next(all)
             }
         }
     }

@@ -149,6 +149,8 @@ struct SagaWorkshop<DB: SagaDatabase & OutboxDatabase>: Sendable {
             }
         }
         let after = machine.progress.openWaits
+        // A message of one key goes to one step, and others may wait for the next one.
+        let (had, has) = (keys(before, held.definition), keys(after, held.definition))
         held.progress = machine.progress
         held.row.status = machine.progress.status
         held.row.step = machine.progress.currentStep
@@ -166,18 +168,20 @@ struct SagaWorkshop<DB: SagaDatabase & OutboxDatabase>: Sendable {
             change: SagaChange(
                 row: held.row, lease: machine.isWorth(keeping: isStopping) ? lease : nil,
                 due: machine.runnable.isEmpty ? machine.nextDue : machine.now, records: records,
-                opened: keys(after.filter { before[$0.key] != $0.value }, held.definition),
-                closed: keys(before.filter { after[$0.key] != $0.value }, held.definition)),
+                opened: has.filter { !had.contains($0) }, closed: had.filter { !has.contains($0) }),
             envelopes: envelopes)
     }
 
+    /// What steps wait for, each once.
     private func keys(_ waits: [String: String], _ definition: any SagaDefinition) -> [SagaWaitKey] {
         let types = Dictionary(
             (definition.waits + definition.replies).map { ($0.step, $0.source.type) },
             uniquingKeysWith: { first, _ in first })
+        var seen: Set<SagaWaitKey> = []
         return waits.sorted { $0.key < $1.key }.compactMap { step, key in
             types[step].map { SagaWaitKey(type: $0, key: key) }
         }
+        .filter { seen.insert($0).inserted }
     }
 
     private func command(of step: String, _ held: HeldSaga, attempt: Int) async throws -> Envelope<Bytes> {

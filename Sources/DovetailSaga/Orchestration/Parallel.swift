@@ -4,7 +4,8 @@ public import DovetailCore
 
 /// Steps of a ``Saga`` that run side by side; the saga goes on when all are done.
 ///
-/// When one fails, those that run may finish, and all are undone in the reverse order of their ends.
+/// None keeps another waiting: while a body runs, the others are tried again, take their messages and heed their
+/// limits. When one fails, those that run may finish, and all are undone in the reverse order of their ends.
 ///
 /// ```swift
 /// Parallel {

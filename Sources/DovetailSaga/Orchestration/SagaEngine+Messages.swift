@@ -50,7 +50,8 @@ extension SagaEngine {
     private func receive(_ messages: [SagaMessage], _ incoming: IncomingMessage, isReply: Bool) async throws {
         let attributes = incoming.envelope.attributes
         let scope = IdempotencyScope(incoming.context.consumer)
-        let isNew = try await database.withGroupedTransaction { tx in
+        // The first statement must not fix what the last one sees: a saga may begin to wait in between.
+        let isNew = try await database.withGroupedTransaction(isolation: .readCommitted) { tx in
             let isNew = try await database.idempotencyStore.record(
                 [IdempotencyKey(of: attributes)], in: scope, retention: settings.deduplicationRetention, in: tx)
             guard isNew == [true] else { return false }

@@ -103,6 +103,8 @@ extension SagaEngine: HealthReporting {
 
     /// Has a parked saga try again what it gave up, with all its attempts.
     ///
+    /// Commands whose reply it still waits for are sent again as well, under their identity.
+    ///
     /// - Parameters:
     ///   - id: The saga.
     ///   - author: Who wants it, for the history.
@@ -115,7 +117,8 @@ extension SagaEngine: HealthReporting {
 
     /// Has a parked saga go on as if a step were done, or undone where it undoes.
     ///
-    /// For what somebody has put right by hand.
+    /// For what somebody has put right by hand. A step that has a compensation is undone with the others if the saga is
+    /// undone later, with the outcome ``StepOutcome/unknown``, since what it would have returned is not in the state.
     ///
     /// - Parameters:
     ///   - step: The step; the one it is parked at if `nil`.

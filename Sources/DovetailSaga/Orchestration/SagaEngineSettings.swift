@@ -7,7 +7,8 @@ public struct SagaEngineSettings: Sendable {
     /// How many sagas are run at the same time.
     public var concurrency: Int
 
-    /// The longest time until a saga is noticed that others made due, when no wake-up comes.
+    /// The longest time until a saga is noticed that others made due, or a message for one that waits beside a body
+    /// that runs, when no wake-up comes.
     public var pollInterval: Duration
 
     /// After what time others may take over what this engine has in hand, because it may have ended.

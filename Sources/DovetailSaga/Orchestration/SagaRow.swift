@@ -177,7 +177,7 @@ public enum SagaSaved: Sendable, Hashable {
     /// Nothing was written, since there are messages that the caller has not seen.
     case unseenMessages
 
-    /// Nothing was written, since the same records were written before: an answer got lost.
+    /// Nothing was written, since the same change was written before: an answer got lost.
     case repeated(signals: Int64)
 }
 

@@ -41,6 +41,9 @@ public protocol SagaStore<Transaction>: Sendable {
     /// Where the history of a forgotten saga of this identifier is kept, the new one's records come behind it: the store adds
     /// the number of the last one to those of the records, and to how many the saga has.
     ///
+    /// The transaction is the caller's, of any isolation. A message that was kept since the moment that it sees must not be overlooked:
+    /// it is found, or the transaction fails with a code that has it run again.
+    ///
     /// - Parameters:
     ///   - change: The saga as it begins, with its first records, numbered from 1, and the messages it waits for.
     ///   - tx: The transaction.
@@ -71,14 +74,21 @@ public protocol SagaStore<Transaction>: Sendable {
     ///
     /// A saga that has ended waits for nothing any more, and messages for it are forgotten.
     ///
+    /// One who does not hear whether a change was written saves the same again: another that is worked out anew would not find the
+    /// messages that the first has taken.
+    ///
     /// - Parameters:
     ///   - change: What to write.
     ///   - tx: The transaction.
     /// - Returns: Whether it was written, or there are messages that the caller has not seen.
-    /// - Throws: `DatabaseError` with `leaseLost` if another has claimed it meanwhile; then nothing was written.
+    /// - Throws: `DatabaseError` with `leaseLost` if another has claimed it meanwhile, or what is stored does not have the records that
+    ///   those of the change come behind; then nothing was written.
     func save(_ change: SagaChange, in tx: Transaction) async throws -> SagaSaved
 
     /// Leaves a message for the sagas that wait for it, and makes them due; keeps it for one that will if none does.
+    ///
+    /// The transaction must see what was committed before each statement, as one of `IsolationLevel.readCommitted` does: one that sees
+    /// an earlier moment may overlook a saga that has begun to wait since.
     ///
     /// - Parameters:
     ///   - message: The message; with ``SagaMessage/target`` set, it is for that saga, whatever it waits for.

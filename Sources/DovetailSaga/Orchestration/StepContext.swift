@@ -51,7 +51,8 @@ public enum StepOutcome: String, Sendable, Hashable, Codable {
     /// It was done, and what it returned is in the state.
     case done
 
-    /// It may have been done or not: an attempt failed without a clear answer, or the program ended in the middle.
+    /// It may have been done or not: an attempt failed without a clear answer, the program ended in the middle, or
+    /// somebody had the saga skip it.
     ///
     /// A compensation of a step that never happened is to succeed.
     case unknown

@@ -12,6 +12,9 @@ public import DovetailCore
 /// The message finds its saga by a value that it carries: the saga's identifier, or what `matching` says. One that comes before
 /// the saga waits for it is kept until it does, for the time that ``SagaEngineSettings/messageRetention`` says.
 ///
+/// A limit is heeded when its time has come. If no engine can look then, a message that is there when one does counts,
+/// whether or not it came in time: none that did is turned down because an engine was late.
+///
 /// Messages come in through ``SagaEngine/routes``, which a `Consumer` has to have.
 public struct Wait<State: Codable & Sendable>: Sendable {
     /// What becomes of a saga that waited in vain.

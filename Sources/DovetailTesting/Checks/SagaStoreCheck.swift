@@ -60,6 +60,9 @@ public enum SagaStoreCheck: String, CaseIterable, Sendable, CustomTestStringConv
     /// A change that is saved twice, since an answer got lost, is written once.
     case repeatedIsWrittenOnce
 
+    /// A change that follows from another state than the one that is stored is refused by name, however many messages it has seen.
+    case staleSaveIsRefused
+
     /// A saga that has ended is claimed no more, and waits for nothing.
     case endedIsLeftAlone
 
@@ -70,6 +73,9 @@ public enum SagaStoreCheck: String, CaseIterable, Sendable, CustomTestStringConv
 
     /// A message that comes before anybody waits for it is kept for the one that does.
     case earlyMessageIsKept
+
+    /// A message that is sent while a saga begins to wait for it reaches that saga.
+    case messageMeetsItsWait
 
     /// A saga that waits for a message no longer is not reached by it.
     case closedWaitIsNotReached
@@ -144,9 +150,11 @@ public enum SagaStoreCheck: String, CaseIterable, Sendable, CustomTestStringConv
             case .lateSaveIsRefused: try await probe.lateSaveIsRefused()
             case .unseenMessagesKeepFromSaving: try await probe.unseenMessagesKeepFromSaving()
             case .repeatedIsWrittenOnce: try await probe.repeatedIsWrittenOnce()
+            case .staleSaveIsRefused: try await probe.staleSaveIsRefused()
             case .endedIsLeftAlone: try await probe.endedIsLeftAlone()
             case .messageReachesThoseWhoWait: try await probe.messageReachesThoseWhoWait()
             case .earlyMessageIsKept: try await probe.earlyMessageIsKept()
+            case .messageMeetsItsWait: try await probe.messageMeetsItsWait()
             case .closedWaitIsNotReached: try await probe.closedWaitIsNotReached()
             case .messagesAreTakenInOrder: try await probe.messagesAreTakenInOrder()
             case .targetedMessageReachesItsSaga: try await probe.targetedMessageReachesItsSaga()

@@ -39,8 +39,8 @@ struct BrokenSagaStore: SagaStore {
     enum Defect: String, CaseIterable, Sendable {
         case dropsReason, sendsAtOnce, replacesExisting, ignoresClaimAtStart
         case exceedsLimit, claimsEarly, claimsWaiting, claimsTwice, neverExpires, forgetsClaims, renewsNothing
-        case losesStep, ignoresEpoch, savesUnseen, refusesRepeats, claimsEnded
-        case reachesOneOnly, dropsEarly, keepsClosed, reversesMessages, takesNothing, dropsTargeted
+        case losesStep, ignoresEpoch, savesUnseen, refusesRepeats, takesStaleForUnseen, claimsEnded
+        case reachesOneOnly, ignoresOpened, dropsEarly, keepsClosed, reversesMessages, takesNothing, dropsTargeted
         case forgetsHistory, restartsHistory, pagesWrong, ignoresStep, findsNewestFirst, sweepsEverything, sweepsOpen,
             revivesForgotten,
             countsAll
@@ -105,12 +105,16 @@ struct BrokenSagaStore: SagaStore {
         case .savesUnseen: change.row.seen = stored?.signals ?? 0
         case .claimsEnded: memory.rows.withLock { $0[change.row.id] = change.row }
         case .keepsClosed: change.closed = []
+        case .ignoresOpened: change.opened = []
         case .takesNothing: change.taken = []
         case .revivesForgotten where stored == nil:
             _ = try await inner.insert(change, in: tx)
             return .saved(signals: 0)
         case .refusesRepeats:
             if let stored, stored.records >= change.row.records, !change.records.isEmpty { return .unseenMessages }
+        case .takesStaleForUnseen:
+            let before = change.row.records - Int64(change.records.count)
+            if let stored, stored.records != before { return .unseenMessages }
         default: break
         }
         return try await inner.save(change, in: tx)

@@ -165,6 +165,33 @@ struct SagaMessageTests {
         }
     }
 
+    @Test("Of two that wait side by side for the same each takes a message", arguments: .simulated(seeds: 10))
+    func sameSideBySide(world: TestWorld) async throws {
+        let workers = Workers()
+        let saga = Plain {
+            Parallel {
+                Wait("first", for: Paid.self, by: { $0.number }, matching: { _ in "7" }, into: \.notes["first"]) {
+                    "\($0.cents)"
+                }
+                Wait("second", for: Paid.self, by: { $0.number }, matching: { _ in "7" }, into: \.notes["second"]) {
+                    "\($0.cents)"
+                }
+            }
+            workers.step("after")
+        }
+        try await run([saga], in: world) { engine in
+            try await engine.start(Plain.self, id: "1", state: .init())
+            for cents in 1...2 {
+                #expect(workers.calls.isEmpty)
+                try await world.deliver(Paid(number: "7", cents: cents))
+                try await world.untilQuiet()
+            }
+            #expect(workers.calls == ["after"])
+            let notes = try await engine.instance("1")?.state(of: Plain.self).notes
+            #expect(notes?["first"] == "1" && notes?["second"] == "2")
+        }
+    }
+
     @Test(
         "49: What a message is found by stays as it was when the wait began, whatever becomes of the state",
         arguments: .simulated(seeds: 5))
@@ -470,6 +497,53 @@ struct SagaMessageTests {
             let shipped = try #require(world.published(Shipped.type).first)
             #expect(shipped.correlationID == "order-1")
             #expect(shipped.tenant == "acme")
+        }
+    }
+
+    @Test(
+        "13: A message is taken once, although the answers to commits get lost",
+        arguments: .simulated(seeds: 60, faults: FaultPlan(storage: StorageFaults(unanswered: 0.1))))
+    func answersLost(world: TestWorld) async throws {
+        let workers = Workers()
+        let saga = Plain {
+            Parallel {
+                Wait("first", for: Paid.self, by: { $0.number }, matching: { _ in "7" }, into: \.notes["first"]) {
+                    "\($0.cents)"
+                }
+                // The message comes while they run, so that something is done with the saga after it was taken.
+                for (name, seconds) in [("short", 2), ("long", 4)] {
+                    Step(name, into: \.notes[name]) { _, step in
+                        try await Runtime.current.time.sleep(for: .seconds(seconds))
+                        return try workers.work(step)
+                    }
+                }
+            }
+            Wait("second", for: Paid.self, by: { $0.number }, matching: { _ in "7" }, into: \.notes["second"]) {
+                "\($0.cents)"
+            }
+            workers.step("b")
+        }
+        world.add("engine") { node in
+            try Engine(saga, in: node.database("main"), settings: SagaEngineSettings(lease: .seconds(10)))
+        }
+        // Nothing goes wrong with those that stand for other services.
+        let desk = try Engine(saga, in: world.database)
+        let inbox = Consumer("sagas", on: world.bus) { desk.routes }
+        world.add("inbox") { _ in inbox }
+        try await world.run {
+            try await desk.start(Plain.self, id: "1", state: .init())
+            try await world.advance(by: .seconds(1))
+            for cents in 1...2 {
+                try await world.deliver(Paid(number: "7", cents: cents))
+                try await world.untilQuiet()
+            }
+            #expect(try await desk.status("1") == .completed)
+            let notes = try await desk.instance("1")?.state(of: Plain.self).notes
+            #expect(notes?["first"] == "1" && notes?["second"] == "2")
+            #expect(workers.calls == ["short", "long", "b"])
+            let records = try await desk.history(of: "1").records
+            #expect(records.map(\.number) == Array(1...Int64(records.count)))
+            #expect(records.count { $0.kind == .received } == 2)
         }
     }
 

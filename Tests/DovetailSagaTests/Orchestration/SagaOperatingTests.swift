@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DovetailConsumer
 import DovetailCore
 import DovetailOutbox
 import DovetailSaga
@@ -95,6 +96,44 @@ struct SagaOperatingTests {
         }
     }
 
+    @Test(
+        "A step that may have been done and is skipped is undone with the others, as one of which nobody knows",
+        arguments: .simulated(seeds: 5))
+    func skippedIsUndone(world: TestWorld) async throws {
+        let workers = Workers()
+        workers.script("b", .refused)
+        let saga: @Sendable (String?) -> Plain = { service in
+            Plain {
+                Step("charge") { _, step in
+                    try workers.work(step)
+                    // Whoever asks for it never hears the answer.
+                    if let service { try world.crash(service, downtime: .seconds(1)) }
+                    try await Runtime.current.time.sleep(for: .seconds(3600))
+                } compensate: { _, step in
+                    try workers.undo(step)
+                }
+                workers.step("b")
+            }
+        }
+        world.add("engine") { node in
+            try Engine(
+                saga(node.service), in: node.database("main"),
+                settings: SagaEngineSettings(lease: .seconds(10), mostTakeovers: 1))
+        }
+        world.require(.sagasEndLegally(allowingParked: true))
+        let desk = try Engine(saga(nil), in: world.database)
+        try await world.run {
+            try await desk.start(Plain.self, id: "1", state: .init())
+            try await world.untilQuiet()
+            #expect(try await desk.status("1") == .parked)
+            try await desk.skip(of: "1", by: "ann", why: "the card was charged")
+            try await world.untilQuiet()
+            #expect(try await desk.status("1") == .compensated)
+            #expect(workers.calls == ["charge", "charge", "b", "undo charge"])
+            #expect(workers.outcome(of: "charge") == .unknown)
+        }
+    }
+
     @Test("Skip of a compensation leaves the step alone and undoes the others", arguments: .simulated(seeds: 5))
     func skipUndo(world: TestWorld) async throws {
         let workers = Workers()
@@ -187,6 +226,54 @@ struct SagaOperatingTests {
             }
             try await world.untilQuiet()
             #expect(try await engine.status("1") == .completed)
+        }
+    }
+
+    private static let asking = Plain {
+        Ask(retriable: "reserve", into: \.answer, within: .seconds(30), attempts: 2) { _, _ in
+            Reserve(sku: "book")
+        } reply: { reply in
+            guard let reservation = reply.reservation else { throw SagaAbort("Out of stock.") }
+            return reservation
+        }
+    }
+
+    @Test(
+        "Retry of a command that got no reply sends it again, with all attempts", arguments: .simulated(seeds: 5))
+    func retryAsk(world: TestWorld) async throws {
+        let engine = try Engine(Self.asking, in: world.database)
+        try await world.run(engine, OutboxRelay(from: world.database, to: world.bus)) {
+            try await engine.start(Plain.self, id: "1", state: .init())
+            for sent in [2, 4] {
+                try await world.untilQuiet()
+                #expect(try await engine.status("1") == .parked)
+                #expect(world.published(Reserve.type, countingRepeats: true).count == sent)
+                try await engine.retry("1", by: "ann", why: "the receiver is back")
+            }
+            try await world.untilQuiet()
+            #expect(world.published(Reserve.type).count == 1)
+        }
+    }
+
+    @Test("Retry of a command that was refused sends it again at once", arguments: .simulated(seeds: 5))
+    func retryRefusedAsk(world: TestWorld) async throws {
+        let isThere = Mutex(false)
+        let engine = try Engine(Self.asking, in: world.database)
+        let inbox = Consumer("sagas", on: world.bus) { engine.routes }
+        let stock = Consumer("stock", on: world.bus) {
+            On(Reserve.self) { _, _ in Reserved(reservation: isThere.withLock { $0 } ? "number 9" : nil) }
+        }
+        try await world.run(engine, inbox, stock, OutboxRelay(from: world.database, to: world.bus)) {
+            try await engine.start(Plain.self, id: "1", state: .init())
+            try await world.untilQuiet()
+            #expect(try await engine.status("1") == .parked)
+            isThere.withLock { $0 = true }
+            let start = world.time.monotonic()
+            try await engine.retry("1", by: "ann", why: "it came in")
+            try await world.untilQuiet()
+            #expect(try await engine.instance("1")?.state(of: Plain.self).answer == "number 9")
+            #expect(try await engine.status("1") == .completed)
+            #expect(world.time.monotonic() - start < .seconds(10))
         }
     }
 

@@ -83,6 +83,15 @@ struct SagaPlanTests {
                 paid(.compensate)
             }, ["'paid'", "'p'"]
         ),
+        (
+            "a wait beside a retriable step that compensates",
+            Plain {
+                Parallel {
+                    Step(retriable: "r", nothing)
+                    paid(.compensate)
+                }
+            }, ["'paid'", "'r'"]
+        ),
     ]
 
     @Test("A plan that is none is refused when it is registered, naming the step", arguments: culprits)
@@ -101,7 +110,10 @@ struct SagaPlanTests {
                 Step(pivot: "p", Self.nothing)
                 Self.late
                 Sleep("rest", for: .seconds(1))
-                Step(retriable: "r", Self.nothing)
+                Parallel {
+                    Step(retriable: "r", Self.nothing)
+                    Wait("told", for: Shipped.self, by: { "\($0.number)" }, within: .seconds(1), otherwise: .goOn)
+                }
             }, in: InMemoryDatabase())
     }
 

@@ -110,6 +110,41 @@ struct SagaVersionTests {
     }
 
     @Test(
+        "A wait that was in vain undoes nothing where the saga passed its pivot by an earlier plan",
+        arguments: .simulated(seeds: 3))
+    func passedPivotIsHeeded(world: TestWorld) async throws {
+        let workers = Workers()
+        let earlier = Plain {
+            workers.step("a")
+            workers.pivot("p")
+            Wait("paid", for: Paid.self, by: { $0.number }, within: .seconds(60), otherwise: .goOn)
+        }
+        let later = Plain {
+            workers.step("a")
+            Wait("paid", for: Paid.self, by: { $0.number }, within: .seconds(60))
+            workers.pivot("p")
+        }
+        let engines = [try Engine(earlier, in: world.database), try Engine(later, in: world.database)]
+        try await world.run {
+            try await engines[0].start(Plain.self, id: "1", state: .init())
+            for engine in engines {
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await engine.run() }
+                    if engine === engines[0] {
+                        try await world.advance(by: .seconds(10))
+                    } else {
+                        try await world.untilQuiet()
+                    }
+                    group.cancelAll()
+                    while try await group.next() != nil {}
+                }
+            }
+            #expect(try await engines[1].status("1") == .parked)
+            #expect(workers.calls == ["a", "p"])
+        }
+    }
+
+    @Test(
         "55: An unknown version is parked, not dropped, and goes on once it is known again",
         arguments: .simulated(seeds: 3)
     )

@@ -58,17 +58,13 @@ public struct InMemorySagaStore: SagaStore {
     ///   - change: What to write.
     ///   - tx: The transaction.
     /// - Returns: Whether it was written, or there are messages that the caller has not seen.
-    /// - Throws: `DatabaseError` with `leaseLost`, `transactionEnded`, `readOnlyTransaction`, `foreignTransaction` or `deadlock`.
+    /// - Throws: `DatabaseError` with `leaseLost` if another has claimed it meanwhile or what is stored is not what the change
+    ///   follows from, or with `transactionEnded`, `readOnlyTransaction`, `foreignTransaction` or `deadlock`.
     public func save(_ change: SagaChange, in tx: InMemoryTransaction) async throws -> SagaSaved {
         let pending = try await writing(in: tx)
-        guard let entry = entry(change.row.id, pending), entry.row.epoch == change.row.epoch
-        else { throw leaseLost(change.row.id) }
-        if !change.records.isEmpty, entry.row.records >= change.row.records {
-            return .repeated(signals: entry.row.signals)
-        }
-        guard entry.row.signals == change.row.seen else { return .unseenMessages }
+        if let outcome = try change.outcome(on: entry(change.row.id, pending)?.row) { return outcome }
         var row = change.row
-        row.signals = entry.row.signals
+        row.signals = row.seen
         row.claims = change.lease == nil || row.status.isFinal ? 0 : 1
         return .saved(signals: write(row, change, pending))
     }
@@ -323,14 +319,6 @@ public struct InMemorySagaStore: SagaStore {
     private func kept(_ wait: InMemorySagas.Wait, _ pending: Pending) -> [SagaMessage] {
         if pending.adopted.contains(wait) { return [] }
         return sagas.read { $0.kept[wait]?.map(\.message) ?? [] } + (pending.kept[wait] ?? [])
-    }
-
-    private func leaseLost(_ id: SagaID) -> DatabaseError {
-        DatabaseError(
-            .leaseLost,
-            "The claim no longer holds the saga '\(id)': its lease ran out and another engine claimed it. Raise the lease if "
-                + "this happens often."
-        )
     }
 
     /// What one transaction changes.

@@ -83,6 +83,40 @@ extension SagaStoreProbe {
         let end = SagaChange(row: row, records: [record(3, of: "1", at: now)])
         try await saved(end, "The end")
         try probe.require(try await save(end), is: .repeated(signals: 0), "What becomes of the same end again")
+        // Also where nothing tells but a message that is gone.
+        try await add(["2"], isDue: false, waiting: [wait])
+        try await send(message("m", wait))
+        let taker = try await claim(exactly: ["2"], "What a message has made due")[0]
+        let numbers = try await messages(for: "2").messages.map(\.number)
+        let taking = SagaChange(row: seeing(taker, 1), lease: longLease, taken: numbers)
+        try await saved(taking, "A change without records that takes a message")
+        try probe.require(try await save(taking), is: .repeated(signals: 1), "What becomes of the same taking again")
+    }
+
+    func staleSaveIsRefused() async throws {
+        try await add(["1"], isDue: false, waiting: [wait])
+        try await send(message("m", wait))
+        let row = try await claim(exactly: ["1"], "What a message has made due")[0]
+        let now = try await now()
+        let numbers = try await messages(for: "1").messages.map(\.number)
+        var written = seeing(row, 1)
+        (written.state, written.records) = (Bytes("written".utf8), 2)
+        let records = [record(1, of: "1", at: now), record(2, of: "1", at: now)]
+        try await saved(
+            SagaChange(row: written, lease: longLease, records: records, taken: numbers),
+            "A change that takes a message")
+        // One who did not hear of it finds no message, and so may have nothing to record, less, as much or more.
+        for count in 0...3 as ClosedRange<Int64> {
+            var other = seeing(row, 1)
+            (other.state, other.records) = (Bytes("stale".utf8), count)
+            let stale = SagaChange(
+                row: other, lease: longLease, records: (0..<count).map { record($0 + 1, of: "1", at: now) })
+            try await probe.require(.leaseLost, "A save with \(count) records that follows from what is no more") {
+                _ = try await save(stale)
+            }
+        }
+        try probe.require(try await load("1").state, is: written.state, "The state")
+        try probe.require(try await history(of: "1"), is: records, "The history")
     }
 
     func endedIsLeftAlone() async throws {
@@ -153,6 +187,46 @@ extension SagaStoreProbe {
         var row = row
         row.seen = seen
         return row
+    }
+
+    func messageMeetsItsWait() async throws {
+        let (started, claimed) = ((1...10).map { SagaID("started \($0)") }, (1...10).map { SagaID("claimed \($0)") })
+        func key(of id: SagaID) -> SagaWaitKey { SagaWaitKey(type: "check.message", key: id.rawValue) }
+        try await add(claimed)
+        func sending(to id: SagaID) -> @Sendable () async throws -> Void {
+            let sent = message(id.rawValue, key(of: id))
+            return {
+                try await database.withTransaction(isolation: .readCommitted) { tx in
+                    _ = try await store.now(in: tx)
+                    _ = try await store.send(sent, retention: longLease, in: tx)
+                }
+            }
+        }
+        var bodies: [@Sendable () async throws -> Void] = []
+        for (index, row) in try await claim(exactly: claimed, "What is due").enumerated() {
+            let change = SagaChange(row: row, lease: longLease, opened: [key(of: row.id)])
+            let saving: @Sendable () async throws -> Void = {
+                // As engines do.
+                try await database.withTransaction(isolation: .readCommitted) { tx in
+                    guard case .saved = try await store.save(change, in: tx) else {
+                        throw probe.failure("A save that begins to wait was not saved.")
+                    }
+                }
+            }
+            let (id, opened) = (started[index], [key(of: started[index])])
+            // As users do, in transactions of their own.
+            let starting: @Sendable () async throws -> Void = { try await add([id], isDue: false, waiting: opened) }
+            // Next to each other, and now one first, now the other: a store that runs a few at a time would keep them apart.
+            for (beginning, send) in [(saving, sending(to: row.id)), (starting, sending(to: id))] {
+                bodies += index.isMultiple(of: 2) ? [beginning, send] : [send, beginning]
+            }
+        }
+        try await probe.together("Messages that are sent while sagas begin to wait", bodies)
+        for id in started + claimed {
+            let found = try await messages(for: id)
+            try probe.require(found.messages.map(\.id.rawValue), is: [id.rawValue], "The messages for '\(id)'")
+            try probe.require(found.signals, is: 1, "How many messages are counted with '\(id)'")
+        }
     }
 
     func closedWaitIsNotReached() async throws {
