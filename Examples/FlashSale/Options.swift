@@ -46,6 +46,6 @@ struct Options {
           --json                Prints one JSON object instead of a report.
           --help                Prints this.
 
-        EXIT STATUS: 0 the others noticed nothing, 1 they did, 64 bad usage.
+        EXIT STATUS: 0 the others noticed nothing, 1 they did, 64 bad usage, 70 the run was given up.
         """
 }

@@ -41,7 +41,7 @@ struct Audit: Sendable {
         if orders != accepted {
             complaints.append("\(accepted) orders were taken in, but \(orders) are in the books.")
         }
-        let known = Set(books.orders.map(\.id))
+        let known = Set(books.orders.map { Array($0.id.utf8) })
         for (name, strangers) in [
             ("an end", books.endings.orderIDs(without: known)),
             ("a ledger entry", books.ledger.orderIDs(without: known)),
@@ -79,10 +79,15 @@ struct Audit: Sendable {
         case 1: break
         default: wrong.append("ended \(endings.count) times")
         }
+        if endings.contains(where: { $0.state != order.state }) { wrong.append("ended otherwise than its row says") }
         if charges.count > 1 { wrong.append("was charged \(charges.count) times") }
         if refunds.count > 1 { wrong.append("was refunded \(refunds.count) times") }
         if reservations.count > 1 { wrong.append("was reserved \(reservations.count) times") }
         if charges.contains(where: { $0.cents != order.cents }) { wrong.append("was charged another amount") }
+        if refunds.contains(where: { $0.cents != order.cents }) { wrong.append("was refunded another amount") }
+        if reservations.contains(where: { $0.sku != order.sku || $0.quantity != order.quantity }) {
+            wrong.append("had other goods reserved than were ordered")
+        }
         switch order.state {
         case .placed: break
         case .confirmed:
@@ -91,6 +96,7 @@ struct Audit: Sendable {
             if reservations.isEmpty { wrong.append("was confirmed and nothing was reserved") }
         case .cancelled:
             if refunds.count < charges.count { wrong.append("was cancelled and not refunded") }
+            if refunds.count > charges.count { wrong.append("was refunded without a charge") }
             if !reservations.isEmpty { wrong.append("was cancelled and its goods are still reserved") }
         }
         if !wrong.isEmpty { complain("\(order.id) \(wrong.joined(separator: ", "))") }

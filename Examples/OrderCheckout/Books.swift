@@ -44,15 +44,17 @@ struct Books: Sendable {
     }
 
     /// The rows of a table, by order.
+    ///
+    /// They are found by the bytes of its identifier, as in the databases: for a `String`, two ways to write an accent are the same.
     struct Rows<Row: Sendable>: Sendable {
-        private var rows: [String: [Row]] = [:]
+        private var rows: [[UInt8]: [Row]] = [:]
 
-        mutating func add(_ row: Row, for orderID: String) { rows[orderID, default: []].append(row) }
+        mutating func add(_ row: Row, for orderID: String) { rows[Array(orderID.utf8), default: []].append(row) }
 
-        subscript(orderID: String) -> [Row] { rows[orderID] ?? [] }
+        subscript(orderID: String) -> [Row] { rows[Array(orderID.utf8)] ?? [] }
 
-        func orderIDs(without known: Set<String>) -> [String] {
-            rows.keys.filter { !known.contains($0) }.sorted()
+        func orderIDs(without known: Set<[UInt8]>) -> [String] {
+            rows.keys.filter { !known.contains($0) }.map { String(decoding: $0, as: UTF8.self) }.sorted()
         }
     }
 }

@@ -24,8 +24,13 @@ struct InMemory {
         }
         // On one task at a time and on virtual time, so that the seed decides everything.
         let limits = Simulation.Limits(jobs: .max)
-        return try await Simulation(seed: options.seed, limits: limits, instrument: bookkeeper).run {
-            try await Self.run(file, in: Self.shop(options, bookkeeper, onProgress))
+        do {
+            return try await Simulation(seed: options.seed, limits: limits, instrument: bookkeeper).run {
+                try await Self.run(file, in: Self.shop(options, bookkeeper, onProgress))
+            }
+        } catch let error as SimulationError where error.code == .bodyFailed {
+            // What went wrong decides the exit status, whatever clock it went wrong by.
+            throw error.cause ?? error
         }
     }
 

@@ -56,7 +56,7 @@ struct Intake<DB: ShopDatabase, Bus: Transport>: Sendable {
             guard line.number > start.line else { continue }
             position.line = line.number
             switch line {
-            case .order(let order, _):
+            case .order(let order, _, let text):
                 if first == nil {
                     first = order.orderID
                     bookkeeper.follow(order.orderID)
@@ -66,7 +66,7 @@ struct Intake<DB: ShopDatabase, Bus: Transport>: Sendable {
                     refunded = order.orderID
                     bookkeeper.follow(order.orderID)
                 }
-                try await place(order, of: file.name, &position)
+                try await place(order, from: text, of: file.name, &position)
             case .unreadable(let number, let text, let reason):
                 try await reject(file.name, number, text, reason, position)
             }
@@ -89,7 +89,9 @@ struct Intake<DB: ShopDatabase, Bus: Transport>: Sendable {
             && !chance.decides("decline", of: order.orderID, with: options.decline)
     }
 
-    private func place(_ order: OrderLine, of file: String, _ position: inout IntakePosition) async throws {
+    private func place(
+        _ order: OrderLine, from text: [UInt8], of file: String, _ position: inout IntakePosition
+    ) async throws {
         do {
             var next = position
             next.accepted += 1
@@ -97,7 +99,7 @@ struct Intake<DB: ShopDatabase, Bus: Transport>: Sendable {
             position = next
         } catch let error as DatabaseError where error.code == .versionConflict {
             let reason = "the order '\(order.orderID)' was seen before"
-            try await reject(file, position.line, Array("\(order)".utf8), reason, position)
+            try await reject(file, position.line, text, reason, position)
         }
     }
 
@@ -137,7 +139,7 @@ extension OrderFile.Line {
     /// The number of the line, counted from 1.
     var number: Int {
         switch self {
-        case .order(_, let number), .unreadable(let number, _, _): number
+        case .order(_, let number, _), .unreadable(let number, _, _): number
         }
     }
 }

@@ -118,6 +118,9 @@ struct Options {
     /// The services whose databases this process opens.
     var openServices: [ServiceName] { ServiceName.allCases.filter { services?.contains($0) ?? true } }
 
+    /// Whether the rows outlive the process, so that another one can go on with them.
+    var isLasting: Bool { openServices.contains { database(of: $0) != .memory } }
+
     /// Whether other processes run the rest of the services.
     var isPartOfRun: Bool { openServices.count < ServiceName.allCases.count }
 
@@ -255,7 +258,7 @@ struct Options {
               --database payment=sqlite:payment/shop-payment.db --database inventory=sqlite:inventory/shop-inventory.db
 
         EXIT STATUS: 0 the books balance, 1 they do not, 64 bad usage, 66 no such file, 69 something it needs is not there,
-        70 the run was given up, 75 it was interrupted and --resume goes on with it.
+        70 the run was given up, 75 it was interrupted; with --database, --resume goes on with it.
         """
 }
 

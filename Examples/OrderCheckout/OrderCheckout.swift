@@ -17,7 +17,9 @@ enum OrderCheckout {
         } catch let error as OrderFile.Missing {
             program.fail(error.message, status: 66)
         } catch is Interrupted {
-            program.fail("interrupted before all orders had ended. Run it again with --resume.", status: 75)
+            let advice =
+                options.isLasting ? "Run it again with --resume." : "What was in memory ended with the process."
+            program.fail("interrupted before all orders had ended. \(advice)", status: 75)
         } catch let error as Unusable {
             program.fail(error.message, status: 69)
         } catch {
@@ -40,7 +42,7 @@ enum OrderCheckout {
         let onProgress: @Sendable (Int, Int) -> Void = { progress.show(accepted: $0, ended: $1) }
         let started = SystemTime().monotonic()
         let ending =
-            if options.openServices.allSatisfy({ options.database(of: $0) == .memory }), options.transport == .local {
+            if !options.isLasting, options.transport == .local {
                 try await InMemory(options).run(file, bookkeeper: bookkeeper, onProgress: onProgress)
             } else {
                 try await Lasting(options: options).open(

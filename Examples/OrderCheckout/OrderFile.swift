@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ExampleSupport
 import Foundation
 import Synchronization
 
@@ -7,7 +8,7 @@ import Synchronization
 struct OrderFile: ~Copyable {
     /// What a line turned out to be.
     enum Line {
-        case order(OrderLine, number: Int)
+        case order(OrderLine, number: Int, text: [UInt8])
         case unreadable(number: Int, text: [UInt8], reason: String)
     }
 
@@ -18,7 +19,9 @@ struct OrderFile: ~Copyable {
 
     private enum Format {
         case json
-        case csv(columns: [String: Int])
+        case csv(columns: [String: Int], count: Int)
+        /// A CSV file with a header that does not say where the fields of an order are, and why it does not.
+        case headless(OrderLine.Unreadable)
     }
 
     static let columns = ["orderID", "customerID", "sku", "quantity", "cents", "placedAt"]
@@ -34,7 +37,9 @@ struct OrderFile: ~Copyable {
     }
 
     /// The next line that is not blank; `nil` at the end.
-    mutating func next() throws(Missing) -> Line? {
+    ///
+    /// - Throws: ``Missing``; `CancellationError` if the task is cancelled while there is nothing to read.
+    mutating func next() throws -> Line? {
         while let (bytes, isComplete) = try lines.next() {
             number += 1
             guard isComplete else {
@@ -46,7 +51,7 @@ struct OrderFile: ~Copyable {
             }
             if text.allSatisfy(\.isWhitespace) { continue }
             do throws(OrderLine.Unreadable) {
-                if let order = try order(from: text) { return .order(order, number: number) }
+                if let order = try order(from: text) { return .order(order, number: number, text: bytes) }
             } catch {
                 return .unreadable(number: number, text: bytes, reason: error.reason)
             }
@@ -58,28 +63,51 @@ struct OrderFile: ~Copyable {
     private mutating func order(from text: String) throws(OrderLine.Unreadable) -> OrderLine? {
         switch format {
         case .json: return try OrderLine(json: text)
-        case .csv(let columns):
+        case .csv(let columns, let count):
             let values = try fields(of: text)
-            guard values.count == columns.count else {
-                throw OrderLine.Unreadable(
-                    reason: "the line has \(values.count) fields, the header has \(columns.count)")
+            guard values.count == count else {
+                throw OrderLine.Unreadable(reason: "the line has \(values.count) fields, the header has \(count)")
             }
             return try OrderLine(csv: values, columns: columns)
-        case nil:
-            if text.drop(while: \.isWhitespace).first != "{", let header = try? fields(of: text), isHeader(header) {
-                format = .csv(
-                    columns: Dictionary(header.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first }))
-                return nil
-            }
-            // A first line that is neither an object nor a header is reported and the lines after it are tried as JSON.
-            format = .json
+        case .headless(let problem):
+            guard looksLikeJSON(text) else { throw problem }
             return try OrderLine(json: text)
+        case nil:
+            // A first line that is neither JSON nor a header is reported and the lines after it are tried as JSON.
+            guard !looksLikeJSON(text), text.contains(",") else {
+                format = .json
+                return try OrderLine(json: text)
+            }
+            do throws(OrderLine.Unreadable) {
+                let header = try fields(of: text)
+                format = .csv(columns: try columns(of: header), count: header.count)
+                return nil
+            } catch {
+                format = .headless(error)
+                throw error
+            }
         }
     }
 
-    private func isHeader(_ fields: [String]) -> Bool {
-        Set(fields).isSuperset(of: Self.columns) && Set(fields).count == fields.count
+    private func looksLikeJSON(_ text: String) -> Bool {
+        let first = text.drop(while: \.isWhitespace).first
+        return first == "{" || first == "["
     }
+
+    /// Where the fields of an order are; columns beside them may have any name, or none, and be there twice.
+    private func columns(of header: [String]) throws(OrderLine.Unreadable) -> [String: Int] {
+        let lacking = Self.columns.filter { !header.contains($0) }
+        let repeated = Self.columns.filter { name in header.count(where: { $0 == name }) > 1 }
+        var problems: [String] = []
+        if !lacking.isEmpty { problems.append("lacks " + quoted(lacking)) }
+        if !repeated.isEmpty { problems.append("has more than one " + quoted(repeated)) }
+        guard problems.isEmpty else {
+            throw OrderLine.Unreadable(reason: "the header " + problems.joined(separator: " and "))
+        }
+        return Dictionary(header.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    private func quoted(_ names: [String]) -> String { names.map { "'\($0)'" }.inWords("and") }
 
     /// The fields of a line of CSV, with quotes as in RFC 4180.
     private func fields(of line: String) throws(OrderLine.Unreadable) -> [String] {
@@ -165,13 +193,14 @@ struct LineReader: ~Copyable {
     }
 
     /// The next line, and whether it is whole; a line that is too long comes cut.
-    mutating func next() throws(OrderFile.Missing) -> (bytes: [UInt8], isComplete: Bool)? {
+    mutating func next() throws -> (bytes: [UInt8], isComplete: Bool)? {
         var isCut = false
         var searched = start
         while true {
             if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) {
                 defer { start = end + 1 }
-                return (line(upTo: end), !isCut)
+                // What came with its end may be too long without having been cut before.
+                return (line(upTo: end), !isCut && end - start <= Self.mostBytes)
             }
             if isAtEnd {
                 guard start < buffer.count || isCut else { return nil }
@@ -203,7 +232,8 @@ struct LineReader: ~Copyable {
         return Array(line)
     }
 
-    private mutating func fill() throws(OrderFile.Missing) {
+    private mutating func fill() throws {
+        try waitForInput()
         var failure: Int32?
         let chunk = [UInt8](unsafeUninitializedCapacity: 1 << 16) { memory, count in
             var got = -1
@@ -216,5 +246,18 @@ struct LineReader: ~Copyable {
         }
         isAtEnd = chunk.isEmpty
         buffer += chunk
+    }
+
+    /// Waits until there is something to read, or the end.
+    ///
+    /// A read would wait as well, but would not notice that nobody wants the lines any more.
+    private func waitForInput() throws {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        while true {
+            let count = poll(&entry, 1, 100)
+            // What is wrong with the file, the read that follows tells.
+            guard count == 0 || (count < 0 && errno == EINTR) else { return }
+            try Task.checkCancellation()
+        }
     }
 }

@@ -23,6 +23,9 @@ struct OrderLine: Sendable, Equatable {
     /// The largest quantity of one order; more is a mistake in the file.
     static let mostQuantity = 1_000_000_000
 
+    /// The most bytes of a text; more is a mistake in the file, and no key for every database.
+    static let mostBytes = 200
+
     /// Reads a line of JSON.
     init(json: String) throws(Unreadable) {
         let fields: Fields
@@ -69,9 +72,10 @@ struct OrderLine: Sendable, Equatable {
     private init(
         orderID: String, customerID: String, sku: String, quantity: Int, cents: Int, placedAt: String
     ) throws(Unreadable) {
-        for (name, text) in [("orderID", orderID), ("customerID", customerID), ("sku", sku)] where text.isEmpty {
-            throw Unreadable(reason: "the field '\(name)' is empty")
-        }
+        try Self.check(orderID, of: "orderID")
+        try Self.check(customerID, of: "customerID")
+        try Self.check(sku, of: "sku")
+        try Self.check(placedAt, of: "placedAt")
         guard quantity >= 1 else { throw Unreadable(reason: "the quantity is \(quantity), not 1 or more") }
         guard quantity <= Self.mostQuantity else {
             throw Unreadable(reason: "the quantity is more than \(Self.mostQuantity)")
@@ -87,6 +91,17 @@ struct OrderLine: Sendable, Equatable {
         self.quantity = quantity
         self.cents = cents
         self.placedAt = time
+    }
+
+    /// Refuses what some database cannot keep, or what would do something to the terminal it is shown on.
+    private static func check(_ text: String, of field: String) throws(Unreadable) {
+        guard !text.isEmpty else { throw Unreadable(reason: "the field '\(field)' is empty") }
+        guard text.utf8.count <= mostBytes else {
+            throw Unreadable(reason: "the field '\(field)' is longer than \(mostBytes) bytes")
+        }
+        guard !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            throw Unreadable(reason: "the field '\(field)' has control characters in it")
+        }
     }
 
     /// ISO 8601 as people write it: a date, or a date and a time with or without seconds and offset; UTC without one.

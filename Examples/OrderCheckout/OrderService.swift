@@ -28,7 +28,7 @@ struct Ending: Codable, Sendable {
     let state: Order.State
 }
 
-/// A line of the file that could not be read, kept so that nothing is lost.
+/// A line of the file that is no order or one that was seen before, kept so that nothing is lost.
 struct RejectedLine: Codable, Sendable {
     let file: String
     let line: Int
@@ -84,7 +84,7 @@ struct OrderService<DB: ShopDatabase, Bus: Transport>: Service {
         }
     }
 
-    /// Keeps a line that is no order.
+    /// Keeps a line that is not taken in.
     func keep(_ line: RejectedLine, position: IntakePosition) async throws {
         try await parts.database.withTransaction { tx in
             try await rejected.put(line, at: "\(line.file):\(line.line)", in: tx)

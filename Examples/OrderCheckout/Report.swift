@@ -104,7 +104,7 @@ struct PartReport: ReportText {
 
     var text: String {
         let lines = [
-            "Orders       \(accepted.grouped) taken in from \(fileName), \(lineCount(books.rejectedLines)) not readable",
+            "Orders       \(accepted.grouped) taken in from \(fileName), \(lineCount(books.rejectedLines)) not",
             "Ended        \(confirmed.grouped) confirmed, \(cancelled.grouped) cancelled",
         ]
         return (lines + complaints + ["Whether the books of all services balance says --audit."])
@@ -129,7 +129,7 @@ extension Audit {
 
     fileprivate func linesOfOrders(_ fileName: String) -> [String] {
         [
-            "Orders       \(orders.grouped) taken in from \(fileName), \(lineCount(rejectedLines)) not readable",
+            "Orders       \(orders.grouped) taken in from \(fileName), \(lineCount(rejectedLines)) not",
             "Ended        \(confirmed.grouped) confirmed, \(cancelled.grouped) cancelled",
         ]
     }

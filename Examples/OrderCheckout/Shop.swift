@@ -100,13 +100,16 @@ struct Shop<DB: ShopDatabase, Bus: Transport>: Sendable {
 
     // MARK: Waiting
 
+    /// How long nothing may move until what has not ended by then is taken never to end.
+    ///
+    /// Deliveries that vanished come again within a fraction of this, and retries wait less long. Where a process ended, what it had
+    /// claimed comes again when the leases have run out, and a broker may take a while to notice.
+    var patience: Duration { premises.isLasting ? .seconds(10 + 4 * options.lease) : .seconds(2) }
+
     /// Waits until no message is under way: nothing to publish, and nothing delivered for a while.
     private func untilAtRest(accepted: Int, at desk: OrderDesk<DB, Bus>) async throws {
         let time = Runtime.current.time
         let interval: Duration = .milliseconds(premises.isLasting ? 100 : 50)
-        // Deliveries that vanished come again within a fraction of this, and retries wait less long. Where a process ended, what
-        // it had claimed comes again when the leases have run out, and a broker may take a while to notice.
-        let patience = premises.isLasting ? .seconds(10 + 4 * options.lease) : Duration.seconds(2)
         // A service in another process may be down for as long as it likes. Without a protection some orders never end.
         let isPatient = options.isPartOfRun && options.without.isEmpty
         var last = (movements: bookkeeper.current.movements, ended: try await desk.countEnded())

@@ -97,8 +97,8 @@ import Testing
                 guard line.number > last else { throw Fuzzing.Broken("Line \(line.number) comes behind line \(last)") }
                 last = line.number
                 switch line {
-                case .order(let order, _):
-                    guard order.cents >= 0, order.quantity >= 1, !order.orderID.isEmpty else {
+                case .order(let order, _, _):
+                    guard order.cents >= 0, order.quantity >= 1, (1...200).contains(order.orderID.utf8.count) else {
                         throw Fuzzing.Broken("No order: \(order)")
                     }
                 case .unreadable(_, let text, let reason):

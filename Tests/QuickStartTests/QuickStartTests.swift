@@ -7,7 +7,7 @@ import Foundation
 import Synchronization
 import Testing
 
-// The code of the README, line by line; `ReadmeTests` compares the two.
+// The code of the README and of the guide for stores, line by line; `ReadmeTests` compares them.
 
 struct OrderPlaced: Event {
     static let type: MessageType = "shop.order.placed"
@@ -93,23 +93,38 @@ struct PaymentService: Service {
     }
 }
 
+/// The database of somebody who brings one.
+typealias MyDatabase = InMemoryDatabase
+
+/// What somebody writes who brings a database.
+///
+/// It is only built: ConformanceTests runs the same checks on virtual time, and here they would wait for leases to run out.
+@Suite("What checks a store of one's own", .disabled("It is only built, to be shown in the README."))
+struct StoreAuthorTests {
+    @Test("conforms", arguments: OutboxStoreCheck.allCases)
+    func conformance(_ check: OutboxStoreCheck) async throws { try await check.run { MyDatabase() } }
+}
+
 @Suite("The README")
 struct ReadmeTests {
-    @Test("shows code that is built and run here")
+    @Test("shows code that is built here, and so does the guide for stores")
     func codeIsThatOfTheTests() throws {
         let here = URL(filePath: #filePath)
         let root = here.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
         let tests = try String(contentsOf: here, encoding: .utf8)
-        let blocks = readme.components(separatedBy: "```swift\n").dropFirst()
+        let pages = try ["README.md", "Sources/DovetailCore/DovetailCore.docc/Implementing-a-store.md"]
+            .map { try String(contentsOf: root.appending(path: $0), encoding: .utf8) }
+        let blocks = pages.flatMap { $0.components(separatedBy: "```swift\n").dropFirst() }
             .compactMap { $0.components(separatedBy: "```").first }
-            .filter { $0.contains("import Dovetail") || $0.contains("world.untilQuiet") }
-        #expect(blocks.count == 2)
+            .filter { block in
+                ["import Dovetail", "world.untilQuiet", "OutboxStoreCheck"].contains { block.contains($0) }
+            }
+        #expect(blocks.count == 4)
         for block in blocks {
             var rest = trimmedLines(of: tests)[...]
             for line in trimmedLines(of: block) where !line.hasPrefix("import") {
                 let found = rest.firstIndex(of: line)
-                #expect(found != nil, "The README has a line that is not built here, or not in this order: \(line)")
+                #expect(found != nil, "There is a line that is not built here, or not in this order: \(line)")
                 if let found { rest = rest[(found + 1)...] }
             }
         }

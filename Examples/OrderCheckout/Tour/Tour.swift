@@ -39,8 +39,12 @@ struct Tour<DB: ShopDatabase, Bus: BacklogReportingTransport>: Sendable {
             var intake = desk.intake(onProgress: { taken.count = $0 })
             intake.rate = Self.ordersPerSecond
             group.addTask { [intake] in
-                let outcome = try await intake.run(try file.take(), from: start)
-                taken.total = outcome.accepted
+                // Nobody waits for this task until the watch has ended, so it is the watch that is told.
+                do {
+                    taken.end(with: .success(try await intake.run(try file.take(), from: start).accepted))
+                } catch {
+                    taken.end(with: .failure(error))
+                }
             }
             defer { group.cancelAll() }
             let hasRested = try await watch(services, taken, since: started)
@@ -49,7 +53,7 @@ struct Tour<DB: ShopDatabase, Bus: BacklogReportingTransport>: Sendable {
             try await group.waitForAll()
             for service in services { service.stop() }
             return TourEnding(
-                audit: Audit(of: try await Books(of: shop.premises.sites), accepted: taken.total ?? 0),
+                audit: Audit(of: try await Books(of: shop.premises.sites), accepted: try taken.total ?? 0),
                 kills: services.reduce(0) { $0 + $1.kills },
                 seconds: (time.monotonic() - started).inSeconds
             )
@@ -59,12 +63,13 @@ struct Tour<DB: ShopDatabase, Bus: BacklogReportingTransport>: Sendable {
     /// Draws the page until every message has come to rest.
     ///
     /// - Returns: Whether it has; `false` if the person quit.
+    /// - Throws: What the orders could not be taken in for, among others.
     private func watch(
         _ services: [ServiceProcess], _ taken: Taken, since started: MonotonicInstant
     ) async throws -> Bool {
         let terminal = Terminal()
         let time = SystemTime()
-        var watch = TourWatch(services: services.count)
+        var watch = TourWatch(services: services.count, patience: shop.patience)
         var message = "Kill one, and see what becomes of its messages."
         var frame = 0
         while true {
@@ -93,7 +98,7 @@ struct Tour<DB: ShopDatabase, Bus: BacklogReportingTransport>: Sendable {
             } else if frame % (Self.framesPerSecond * 2) == 0 {
                 print(page.line)
             }
-            if watch.isAtRest(page, at: now), services.allSatisfy(\.isRunning) { return true }
+            if watch.isAtRest(page, at: now) { return true }
             frame += 1
             try await time.sleep(for: .milliseconds(1000 / Self.framesPerSecond))
         }
@@ -113,7 +118,7 @@ struct Tour<DB: ShopDatabase, Bus: BacklogReportingTransport>: Sendable {
         return "\(service.name.rawValue) was killed with SIGKILL, in the middle of what it did."
     }
 
-    private func page(
+    func page(
         _ services: [ServiceProcess], _ taken: Taken, _ watch: inout TourWatch, elapsed: Duration, message: String
     ) async throws -> TourPage {
         let now = SystemTime().monotonic()
@@ -139,7 +144,7 @@ struct Tour<DB: ShopDatabase, Bus: BacklogReportingTransport>: Sendable {
         }
         let ends = try await desk.endings()
         return TourPage(
-            elapsed: elapsed, total: taken.total, accepted: taken.count, confirmed: ends.confirmed,
+            elapsed: elapsed, total: try taken.total, accepted: taken.count, confirmed: ends.confirmed,
             cancelled: ends.cancelled, rows: rows, message: message
         )
     }
@@ -213,7 +218,7 @@ struct TourRun: PremisesVisitor {
 final class Taken: Sendable {
     private struct State {
         var count = 0
-        var total: Int?
+        var outcome: Result<Int, any Error>?
     }
 
     private let state = Mutex(State())
@@ -224,9 +229,18 @@ final class Taken: Sendable {
     }
 
     /// How many orders the file had; `nil` until its end is reached.
+    ///
+    /// Reading it throws what they could not be taken in for.
     var total: Int? {
-        get { state.withLock { $0.total } }
-        set { state.withLock { $0.total = newValue } }
+        get throws {
+            let outcome = state.withLock { $0.outcome }
+            return try outcome?.get()
+        }
+    }
+
+    /// Notes how many orders the file had, or what they could not be taken in for.
+    func end(with outcome: Result<Int, any Error>) {
+        state.withLock { $0.outcome = outcome }
     }
 }
 
@@ -239,11 +253,19 @@ struct TourWatch {
         var busySince: MonotonicInstant?
     }
 
+    private let patience: Duration
     private var tracks: [Track]
+    private var lastEnded = 0
     private var stillSince: MonotonicInstant?
     private var killedByItself = 0
 
-    init(services: Int) {
+    /// Creates the memory of a tour.
+    ///
+    /// - Parameters:
+    ///   - services: How many services there are.
+    ///   - patience: How long nothing may be under way until orders that have not ended are taken never to.
+    init(services: Int, patience: Duration) {
+        self.patience = patience
         tracks = Array(repeating: Track(), count: services)
     }
 
@@ -269,15 +291,19 @@ struct TourWatch {
         return service.isRunning ? service : nil
     }
 
-    /// Whether every order has ended and nothing has been under way for a moment.
+    /// Whether nothing has been under way for a moment, or for long if some orders have not ended.
+    ///
+    /// Without a protection some never do.
     mutating func isAtRest(_ page: TourPage, at now: MonotonicInstant) -> Bool {
-        let isStill = page.total.map { page.confirmed + page.cancelled >= $0 } ?? false
-        guard isStill, page.rows.allSatisfy({ $0.unsent + $0.waiting == 0 }) else {
+        let ended = page.confirmed + page.cancelled
+        let hasMoved = ended != lastEnded
+        lastEnded = ended
+        guard let total = page.total, !hasMoved, page.rows.allSatisfy(\.isIdle) else {
             stillSince = nil
             return false
         }
         let since = stillSince ?? now
         stillSince = since
-        return now - since > .seconds(1)
+        return now - since > (ended >= total ? Duration.seconds(1) : patience)
     }
 }

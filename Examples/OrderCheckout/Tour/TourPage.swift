@@ -19,6 +19,11 @@ struct TourPage {
         var kills: Int
         /// Its backlog over time, the latest last.
         var history: [Int]
+
+        var isRunning: Bool { if case .running = state { true } else { false } }
+
+        /// Whether it runs and has nothing to do.
+        var isIdle: Bool { isRunning && unsent + waiting == 0 }
     }
 
     enum State {
@@ -38,8 +43,7 @@ struct TourPage {
     /// The page in one line, where there is no terminal.
     var line: String {
         let backlogs = rows.map { row in
-            let state = if case .running = row.state { "" } else { " (dead)" }
-            return "\(row.name)\(state) \((row.unsent + row.waiting).grouped)"
+            "\(row.name)\(row.isRunning ? "" : " (dead)") \((row.unsent + row.waiting).grouped)"
         }
         return
             "\(elapsed.short): \(accepted.grouped) orders taken in, \((confirmed + cancelled).grouped) ended; to do: "
