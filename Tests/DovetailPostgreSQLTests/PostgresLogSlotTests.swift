@@ -82,6 +82,40 @@
             }
         }
 
+        @Test("A slot that somebody made beforehand is used from where no transaction is older than its publication")
+        func madeBeforehandBesideAnOlderTransaction() async throws {
+            try await withLog(isPrepared: false) { shop in
+                let database = shop.relay.database
+                try await database.open()
+                try await shop.ask("SELECT pg_create_logical_replication_slot(\(shop.relay.slot), 'pgoutput')")
+                let rows = database.table("rows", of: Int.self)
+                let (hasWritten, mayCommit) = (WakeUp(), WakeUp())
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask {
+                        try await database.withTransaction(isolation: .readCommitted) { tx in
+                            try await rows.put(1, at: "a", in: tx)
+                            _ = try await tx.query("SELECT 1")
+                            hasWritten.notify()
+                            try await mayCommit.wait()
+                        }
+                    }
+                    try await hasWritten.wait()
+                    group.addTask { try await shop.relay.prepare() }
+                    let publication: SQL = "SELECT 1 FROM pg_publication WHERE pubname = \(shop.relay.slot)"
+                    while try await shop.ask(publication).isEmpty {
+                        try await SystemTime().sleep(for: .milliseconds(10))
+                    }
+                    // Long enough for one who does not wait to go on.
+                    try await SystemTime().sleep(for: .milliseconds(300))
+                    mayCommit.notify()
+                    try await group.waitForAll()
+                }
+                try await shop.publish(["1"])
+                try await shop.run { !shop.sink.ids.isEmpty }
+                #expect(shop.sink.ids == ["1"])
+            }
+        }
+
         @Test("A slot of somebody else's is refused by name and left alone, whatever is asked for")
         func foreignSlot() async throws {
             try await withLog(isPrepared: false) { shop in

@@ -32,6 +32,7 @@
             case .lost(_, .broken): try await make(replacing: true)
             case .usable where isNew:
                 // Somebody made the slot beforehand, and nothing was written for it yet.
+                try await waitForOlderTransactions()
                 try await change("SELECT pg_replication_slot_advance(\(name), pg_current_wal_lsn())")
             case .usable, .lost(_, .intact): break
             }
@@ -249,6 +250,18 @@
                 try await change("SELECT pg_create_logical_replication_slot(\(name), 'pgoutput')")
             } catch {
                 guard try await foundSlot()?.isInvalid == false else { throw error }
+            }
+        }
+
+        /// Waits for transactions that have begun before, as whoever makes a slot does: what they write is read as of their
+        /// beginning, when there was no publication, and the server refuses that.
+        private func waitForOlderTransactions() async throws {
+            let own = try await database.withTransaction(isolation: .readCommitted) { tx in
+                try await tx.query("SELECT CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)").first?.integer(0) ?? 0
+            }
+            let oldest: SQL = "SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
+            while let running = try await query(oldest).first?.integer(0), running <= own {
+                try await Runtime.current.time.sleep(for: .milliseconds(50))
             }
         }
 
