@@ -64,7 +64,7 @@ final class BlobFolder: Sendable {
                     .unsafeStore,
                     "Others can write to the folder '\(path)' of the store '\(store)'. Allow it to its owner only.")
             }
-            _ = try root.makeFolder(Self.draftsName)
+            try root.makeFolder(Self.draftsName)
             drafts = try FileDescriptor.open(Self.draftsName, in: root, O_RDONLY | O_DIRECTORY)
             try Self.synchronizeName(of: root, isNew: isNew, onSynchronized)
         } catch let error as ClaimCheckError {
@@ -113,7 +113,7 @@ final class BlobFolder: Sendable {
         let shelfName = Self.shelfName(of: id.text)
         var triesLeft = 3
         while true {
-            _ = try root.makeFolder(shelfName)
+            try root.makeFolder(shelfName)
             let shelf: FileDescriptor
             do {
                 shelf = try FileDescriptor.open(shelfName, in: root, O_RDONLY | O_DIRECTORY)

@@ -155,15 +155,10 @@ final class FileDescriptor: Sendable {
     }
 
     /// Makes a folder that only its owner can look into, unless it is there.
-    ///
-    /// - Returns: Whether it is new.
-    func makeFolder(_ name: String) throws -> Bool {
+    func makeFolder(_ name: String) throws {
         do {
             _ = try retrying("mkdirat") { mkdirat(number, name, 0o700) }
-            return true
-        } catch let error as SystemError where error.number == EEXIST {
-            return false
-        }
+        } catch let error as SystemError where error.number == EEXIST {}
     }
 }
 

@@ -144,19 +144,12 @@ struct SagaWork<DB: SagaDatabase & OutboxDatabase>: Sendable {
         for attempt in 1... {
             do {
                 let isStopping = isStopping() || Task.isCancelled
-                let next: HeldSaga?
-                if Task.isCancelled {
-                    next = try await withCancellationShield { [workshop, clock, unanswered] in
-                        try await workshop.commit(
-                            held, event, again: unanswered, inFlight: inFlight, clock: clock, isTakenOver: isTakenOver,
-                            isStopping: isStopping)
-                    } onCancel: {
-                    }
-                } else {
-                    next = try await workshop.commit(
+                let write: @Sendable () async throws -> HeldSaga? = { [workshop, clock, unanswered] in
+                    try await workshop.commit(
                         held, event, again: unanswered, inFlight: inFlight, clock: clock, isTakenOver: isTakenOver,
                         isStopping: isStopping)
                 }
+                let next = try await Task.isCancelled ? withCancellationShield(write, onCancel: {}) : write()
                 unanswered = nil
                 return next
             } catch {

@@ -23,6 +23,18 @@ struct SagaParallelTests {
             otherwise: otherwise, { "\($0.cents)" })
     }
 
+    /// Renders, and waits for a payment beside it.
+    private static func rendering(
+        besideWaiting limit: Duration? = nil, otherwise: Wait<Plain.State>.Timeout = .compensate
+    ) -> Plain {
+        Plain {
+            Parallel {
+                render
+                paid(within: limit, otherwise: otherwise)
+            }
+        }
+    }
+
     @Test(
         "A step that failed beside one that runs is tried again when its time has come",
         arguments: .simulated(seeds: 5))
@@ -51,12 +63,7 @@ struct SagaParallelTests {
         "A wait beside one that runs ends at its limit, and a message that comes after it is not taken",
         arguments: .simulated(seeds: 5))
     func limitIsHeeded(world: TestWorld) async throws {
-        let saga = Plain {
-            Parallel {
-                Self.render
-                Self.paid(within: .seconds(30), otherwise: .goOn)
-            }
-        }
+        let saga = Self.rendering(besideWaiting: .seconds(30), otherwise: .goOn)
         let engine = try Engine(saga, in: world.database)
         let inbox = Consumer("sagas", on: world.bus) { engine.routes }
         try await world.run(engine, inbox) {
@@ -75,12 +82,7 @@ struct SagaParallelTests {
 
     @Test("A message for a wait beside one that runs is taken when it comes", arguments: .simulated(seeds: 5))
     func messageIsTaken(world: TestWorld) async throws {
-        let saga = Plain {
-            Parallel {
-                Self.render
-                Self.paid()
-            }
-        }
+        let saga = Self.rendering()
         // Only a hint tells of it in time.
         let engine = try Engine(
             saga, in: world.database, settings: SagaEngineSettings(pollInterval: .seconds(60), lease: .seconds(30)))
@@ -129,12 +131,7 @@ struct SagaParallelTests {
 
     @Test("A message is taken when it comes, also where no other saga has room", arguments: .simulated(seeds: 5))
     func messageIsTakenWithoutRoom(world: TestWorld) async throws {
-        let saga = Plain {
-            Parallel {
-                Self.render
-                Self.paid()
-            }
-        }
+        let saga = Self.rendering()
         let settings = SagaEngineSettings(concurrency: 1, pollInterval: .seconds(60), lease: .seconds(30))
         let engine = try Engine(saga, in: world.database, settings: settings)
         let inbox = Consumer("sagas", on: world.bus) { engine.routes }
@@ -209,12 +206,7 @@ struct SagaParallelTests {
 
     @Test("An engine that is stopped waits for what runs, and for nothing beside it", arguments: .simulated(seeds: 5))
     func stops(world: TestWorld) async throws {
-        let saga = Plain {
-            Parallel {
-                Self.render
-                Self.paid(within: .seconds(3), otherwise: .goOn)
-            }
-        }
+        let saga = Self.rendering(besideWaiting: .seconds(3), otherwise: .goOn)
         let engine = try Engine(saga, in: world.database, settings: SagaEngineSettings(grace: .seconds(5)))
         try await world.run(allowingLeftovers: true) {
             try await engine.start(Plain.self, id: "1", state: .init(number: 7))
